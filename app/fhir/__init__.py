@@ -1,0 +1,70 @@
+"""A FHIR R4 (4.0.1) server over PostgreSQL; knows nothing of this study, its users or its feeds."""
+
+from app.fhir.codec import copy_json, decimal, dump_json, equal, is_number, parse_json
+from app.fhir.http import FhirApp, FhirSettings
+from app.fhir.index import Indexer
+from app.fhir.layout import Layout, load_layout
+from app.fhir.model import (
+    EVERYTHING,
+    Caller,
+    Change,
+    Contributor,
+    Create,
+    Delete,
+    Json,
+    Moment,
+    Operation,
+    Restriction,
+    Revise,
+    Statement,
+    Update,
+)
+from app.fhir.outcome import build_outcome
+from app.fhir.registry import Registry, load_registry
+from app.fhir.request import Reading, SearchRequest, parse_search
+from app.fhir.store import Page, Store, Stored, iterate_history, open_store
+from app.fhir.times import Interval, parse_date, parse_period
+from app.fhir.validate import PatientPolicy, Validator
+
+__all__ = [
+    "EVERYTHING",
+    "Caller",
+    "Change",
+    "Contributor",
+    "Create",
+    "Delete",
+    "FhirApp",
+    "FhirSettings",
+    "Indexer",
+    "Interval",
+    "Json",
+    "Layout",
+    "Moment",
+    "Operation",
+    "Page",
+    "PatientPolicy",
+    "Reading",
+    "Registry",
+    "Restriction",
+    "Revise",
+    "SearchRequest",
+    "Statement",
+    "Store",
+    "Stored",
+    "Update",
+    "Validator",
+    "build_outcome",
+    "copy_json",
+    "decimal",
+    "dump_json",
+    "equal",
+    "is_number",
+    "iterate_history",
+    "load_layout",
+    "load_registry",
+    "open_store",
+    "parse_date",
+    "parse_json",
+    "parse_period",
+    "parse_search",
+]

@@ -1,0 +1,109 @@
+"""The rows of the FHIR tables: how a change of a resource is written.
+https://hl7.org/fhir/R4/http.html#versioning
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from app.fhir.index import Indexer
+from app.fhir.layout import TypeLayout
+from app.fhir.model import Change, Json, Moment, Statement
+from app.fhir.tables import search_columns
+
+
+class TypeWriter:
+    """The statements that write rows of one type; their texts are made once."""
+
+    def __init__(self, place: TypeLayout) -> None:
+        table, self._columns = f"fhir.{place.table}", search_columns(place)
+        columns = ", ".join(self._columns)
+        values = ", ".join(f"${n}" for n in range(5, 5 + len(self._columns)))
+        settings = ", ".join(f"{c} = ${n}" for n, c in enumerate(self._columns, 5))
+        row = "id, version, last_updated"
+        self.lock = (
+            f"SELECT id, version, body FROM {table} WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+        )
+        self.last_versions = (
+            f"SELECT id, max(version) AS version FROM {table}_history"
+            " WHERE id = ANY($1) GROUP BY id"
+        )
+        self._supersede = (
+            f"INSERT INTO {table}_history ({row}, xid, superseded_xid, body, {columns})"
+            f" SELECT {row}, xid, pg_current_xact_id(), body, {columns}"
+            f" FROM {table} WHERE id = ANY($1)"
+        )
+        self._insert = (
+            f"INSERT INTO {table} ({row}, body, {columns}) VALUES ($1, $2, $3, $4, {values})"
+        )
+        self._update = (
+            f"UPDATE {table} SET version = $2, last_updated = $3, body = $4,"
+            f" xid = pg_current_xact_id(), {settings} WHERE id = $1"
+        )
+        self._remove = f"DELETE FROM {table} WHERE id = ANY($1)"
+        self._bury = (
+            f"INSERT INTO {table}_history ({row}, xid, deleted)"
+            " VALUES ($1, $2, $3, pg_current_xact_id(), true)"
+        )
+        self._hot = f"{table}_hot" if place.hot else None
+
+    def statements(
+        self, changes: Sequence[Change], indexer: Indexer, moment: Moment
+    ) -> Iterable[Statement]:
+        """Superseded versions move to the history first; then the new ones are written."""
+        created = [change for change in changes if change.kind == "create"]
+        updated = [change for change in changes if change.kind == "update"]
+        deleted = [change for change in changes if change.kind == "delete"]
+        gone = [change.id for change in (*updated, *deleted)]
+        rows = {c.id: indexer.index(c.after) for c in (*created, *updated) if c.after is not None}
+        if gone:
+            yield Statement(self._supersede, [(gone,)])
+        yield Statement(self._insert, [self._values(c, rows[c.id]) for c in created])
+        yield Statement(self._update, [self._values(c, rows[c.id]) for c in updated])
+        if deleted:
+            yield Statement(self._remove, [([change.id for change in deleted],)])
+            tombs = [(c.id, c.version, moment.last_updated) for c in deleted]
+            yield Statement(self._bury, tombs)
+        if self._hot:
+            if gone:
+                yield Statement(f"DELETE FROM {self._hot} WHERE id = ANY($1)", [(gone,)])
+            held = [
+                (change.id, *hot)
+                for change in (*created, *updated)
+                if change.after is not None
+                for hot in indexer.hot_rows(change.after, rows[change.id])
+            ]
+            yield Statement(
+                f"INSERT INTO {self._hot} (id, code, systems, patient, date_from, date_to)"
+                " VALUES ($1, $2, $3, $4, $5, $6)",
+                held,
+            )
+
+    def _values(self, change: Change, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        fixed = (change.id, change.version, change.last_updated, change.body)
+        return (*fixed, *(row[column] for column in self._columns))
+
+
+def new_id() -> str:
+    """A UUID of version 7: ordered by time, so that new rows stand together in the indexes."""
+    value = (time.time_ns() // 1_000_000) << 80 | 7 << 76 | secrets.randbits(76)
+    value = value & ~(3 << 62) | 2 << 62
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def with_meta(resource: Json, id: str, version: int, last_updated: datetime) -> Json:
+    """The resource as it is kept: id, versionId and lastUpdated set, all else as it came."""
+    meta = resource.get("meta") or {}
+    stamped = {
+        "versionId": str(version),
+        "lastUpdated": last_updated.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z",
+    }
+    kept = {key: value for key, value in meta.items() if key not in stamped}
+    rest = {k: v for k, v in resource.items() if k not in ("resourceType", "id", "meta")}
+    head = {"resourceType": resource["resourceType"], "id": id, "meta": stamped | kept}
+    return head | rest
