@@ -303,13 +303,20 @@ def _parse_reference(reading: Reading, home: Home, modifier: str, text: str) -> 
     if match is None:
         if "/" in text or ":" in text:
             return Reference(url=text)
-        single = home.parameter.targets[0] if len(home.parameter.targets) == 1 else None
-        return Reference(modifier or single, text)
+        return Reference(modifier or _only_target(home), text)
     if modifier and match["type"] != modifier:
         raise ValueError(f"the type is not {modifier}")
     if match["base"] and match["base"] != reading.base_url:
         return Reference(url=text)
     return Reference(match["type"], match["id"])
+
+
+def _only_target(home: Home) -> str | None:
+    """The type an id must be of: a parameter `patient` finds patients, whatever its targets."""
+    if home.parameter.code == "patient":
+        return "Patient"
+    targets = home.parameter.targets
+    return targets[0] if len(targets) == 1 else None
 
 
 def _parse_date_range(reading: Reading, text: str) -> DateRange:

@@ -104,7 +104,7 @@ class Store:
         self._indexers = indexers
         self._validate = validate
         self._contributors = tuple(contributors)
-        self._density = _Density()
+        self._density = Density()
         self._compiler = Compiler(layout, self._density.is_dense)
         self._writer = {name: TypeWriter(place) for name, place in layout.items()}
         self._last_xid = 0
@@ -379,7 +379,7 @@ def open_store(
     return Store(database, layout, indexers, validate, contributors)
 
 
-class _Density:
+class Density:
     """Which token entries most rows have, from PostgreSQL's own statistics, now and then anew."""
 
     _SHARE = 0.003

@@ -15,6 +15,7 @@ EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 """Bounds of an interval that is open on that side."""
 
+_INSTANT = timedelta(microseconds=1)
 _DATE_TIME = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
     r"(?:T(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,12}))?)?"
@@ -37,7 +38,8 @@ def parse_date(text: str, zone: tzinfo) -> Interval:
     part = match.groupdict()
     if part["hour"] is None:
         first, after = _days(int(part["year"]), part["month"], part["day"])
-        return Interval(_midnight(first, zone), _midnight(after, zone))
+        start, end = _midnight(first, zone), _midnight(after, zone)
+        return Interval(start, end) if start < end else _interval(start, _INSTANT)
     return _time(part, zone)
 
 
@@ -51,30 +53,35 @@ def parse_period(period: Mapping[str, Any], zone: tzinfo) -> Interval:
 
 
 def _days(year: int, month: str | None, day: str | None) -> tuple[date, date]:
-    if month is None:
-        return date(year, 1, 1), date(min(year + 1, 9999), 1, 1)
-    if day is None:
-        first = date(year, int(month), 1)
-        return first, min((first + timedelta(days=32)).replace(day=1), _LAST_DAY)
-    only = date(year, int(month), int(day))
-    return only, min(only + timedelta(days=1), _LAST_DAY)
+    """The first day, and the day after the last (or the calendar's last day)."""
+    first = date(year, int(month or 1), int(day or 1))
+    if first >= date(9999, 12, 1) or (month is None and year == 9999):
+        after = date.max if day is None or first == date.max else first + timedelta(days=1)
+    elif month is None:
+        after = date(year + 1, 1, 1)
+    elif day is None:
+        after = (first + timedelta(days=32)).replace(day=1)
+    else:
+        after = first + timedelta(days=1)
+    return first, after
 
 
-_LAST_DAY = date(9999, 12, 29)
+def _interval(start: datetime, length: timedelta) -> Interval:
+    """From `start`, not beyond the bounds of time, and never empty."""
+    held = min(max(start, EARLIEST), LATEST - _INSTANT)
+    return Interval(held, min(max(start, EARLIEST), LATEST - length) + length)
 
 
 def _midnight(day: date, zone: tzinfo) -> datetime:
-    if day >= _LAST_DAY:
-        return LATEST
-    if day.year == 1 and day < date(1, 1, 3):
-        return EARLIEST
+    if not EARLIEST.date() < day < LATEST.date():
+        return EARLIEST if day.year == 1 else LATEST
     return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 def _time(part: dict[str, str | None], zone: tzinfo) -> Interval:
     fraction = part["fraction"] or ""
     second = part["second"]
-    start = datetime(
+    local = datetime(
         int(part["year"] or 0),
         int(part["month"] or 0),
         int(part["day"] or 0),
@@ -82,12 +89,16 @@ def _time(part: dict[str, str | None], zone: tzinfo) -> Interval:
         int(part["minute"] or 0),
         min(int(second or 0), 59),
         int(fraction[:6].ljust(6, "0")) if fraction else 0,
-        tzinfo=_zone(part["zone"]) or zone,
-    ).astimezone(UTC)
+    )
     if second is None:
-        return Interval(start, start + timedelta(minutes=1))
-    step = max(10 ** (6 - len(fraction)), 1) if fraction else 1_000_000
-    return Interval(start, start + timedelta(microseconds=step))
+        length = timedelta(minutes=1)
+    else:
+        step = max(10 ** (6 - len(fraction)), 1) if fraction else 1_000_000
+        length = timedelta(microseconds=step)
+    if not EARLIEST.date() < local.date() < LATEST.date():
+        return _interval(EARLIEST if local.year == 1 else LATEST, length)
+    start = local.replace(tzinfo=_zone(part["zone"]) or zone).astimezone(UTC)
+    return Interval(start, start + length)
 
 
 def _zone(text: str | None) -> tzinfo | None:
