@@ -443,5 +443,17 @@ def test_a_coded_patient_may_hold_subject_number_gender_and_year(validate_coded)
     validate_coded(patient)
 
 
+def test_a_reference_to_a_patient_shows_no_name(validate_coded):
+    observation = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": {"reference": "Patient/SSCI-001", "display": "SSCI-001"},
+    }
+    validate_coded(observation)
+    observation["subject"]["display"] = "Wang"
+    assert refusal(validate_coded, observation).http_status == 422
+
+
 def test_the_policy_leaves_other_types_alone(validate_coded):
     validate_coded({"resourceType": "Practitioner", "name": [{"text": "Investigator"}]})

@@ -1,0 +1,1 @@
+"""Alembic's scripts: `env.py` and the revisions. Run by `app.database.migrate`."""

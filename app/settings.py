@@ -1,0 +1,208 @@
+"""Every setting of the service, read once from the environment (`SSCI_…`) and nowhere else.
+
+`.env.example` documents them; a file `.env` in the working directory is read as well, and the
+environment wins over it. A command's options win over both: `read_settings(port=9000)`.
+https://docs.pydantic.dev/latest/concepts/pydantic_settings/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SSCI_"
+ENV_FILE = ".env"
+TEST_PREFIX = "SSCI_TEST_"
+MEBIBYTE = 1024 * 1024
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"unknown time zone {name!r}; use a name such as Asia/Shanghai or UTC")
+    return name
+
+
+def _postgres_address(address: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?://", address.get_secret_value()):
+        raise ValueError("must be an address such as postgresql://user:password@host:5432/database")
+    return address
+
+
+def _carried_version(major: int) -> int:
+    if major not in (16, 18):
+        raise ValueError("the embedded PostgreSQL is 16 or 18")
+    return major
+
+
+def _web_address(address: str) -> str:
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", address):
+        raise ValueError("must be an address such as https://fhir.example.org, without a query")
+    return address.rstrip("/")
+
+
+PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres_address)]
+PostgresMajor = Annotated[int, AfterValidator(_carried_version)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+Zone = Annotated[str, AfterValidator(_known_zone)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(1, ge=1, le=256, description="Web worker processes.")
+    base_url: WebAddress | None = Field(
+        None,
+        description="Address under which clients reach the service, used in links and Location "
+        "headers. Unset: taken from each request's Host.",
+    )
+    no_auth: bool = Field(
+        False, description="Ask for no tokens. Binds loopback addresses only: for trying out."
+    )
+
+    data_dir: Path = Field(
+        Path("data"), description="Folder of the embedded database, keys and other state."
+    )
+    key_file: Path | None = Field(
+        None,
+        description="File of the encryption keys, mode 0600. Unset: keys.json in the data folder.",
+    )
+
+    database_url: PostgresAddress | None = Field(
+        None,
+        description="PostgreSQL server (16 or newer) of your own, as the owner of the database. "
+        "Unset: an embedded PostgreSQL in the data folder.",
+    )
+    runtime_database_url: PostgresAddress | None = Field(
+        None,
+        description="The same database as a login that has the role ssci_runtime. Unset: the "
+        "owner's address, acting as ssci_runtime.",
+    )
+    postgres_major: PostgresMajor = Field(18, description="Version of the embedded PostgreSQL.")
+    connect_patience_seconds: Seconds = Field(
+        60.0, description="How long to wait at start for a database that can't be reached."
+    )
+    read_connections: int = Field(
+        8, ge=1, le=1000, description="Database connections for reading, per worker."
+    )
+    write_connections: int = Field(
+        8, ge=1, le=1000, description="Database connections for writing, per worker."
+    )
+    pool_wait_seconds: Seconds = Field(
+        5.0, description="How long a request waits for a free connection before 503."
+    )
+    read_timeout_seconds: Seconds = Field(
+        10.0, description="Longest a reading statement may take before it is 'too-costly'."
+    )
+    write_timeout_seconds: Seconds = Field(
+        60.0, description="Longest a writing statement may take before 503."
+    )
+
+    zone: Zone = Field(
+        "Asia/Shanghai", description="Time zone in which dates and times without one are read."
+    )
+    patient_policy: Literal["coded", "open"] | None = Field(
+        None,
+        description="What a Patient may hold: 'coded' refuses whatever could identify a person, "
+        "'open' takes any legal Patient. Unset: coded, or open under no_auth.",
+    )
+    check_references: bool = Field(
+        False, description="Refuse resources of FHIR clients that refer to what does not exist."
+    )
+    body_limit_bytes: int = Field(
+        32 * MEBIBYTE, ge=1024, description="Largest request body; a larger one is a 413."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe messages to log."
+    )
+
+    @model_validator(mode="after")
+    def _database_addresses_belong_together(self) -> Self:
+        if self.runtime_database_url and not self.database_url:
+            raise ValueError(
+                "SSCI_RUNTIME_DATABASE_URL is set without SSCI_DATABASE_URL, the owner's address"
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in LOOPBACK
+
+    @property
+    def effective_patient_policy(self) -> Literal["coded", "open"]:
+        """The policy that is set, or what follows from `no_auth`."""
+        return self.patient_policy or ("open" if self.no_auth else "coded")
+
+    @property
+    def effective_key_file(self) -> Path:
+        """The key file that is set, or the one in the data folder."""
+        return self.key_file or self.data_dir / "keys.json"
+
+    @property
+    def zone_info(self) -> ZoneInfo:
+        return ZoneInfo(self.zone)
+
+
+def read_settings(**options: Any) -> Settings:
+    """The environment's settings under these options (None: not given).
+
+    ValidationError, told by `explain`, for a value that is wrong; ValueError for a variable
+    `SSCI_…` that means nothing, as a misspelled one would otherwise be lost.
+    """
+    _refuse_unknown_variables()
+    return Settings(**{name: value for name, value in options.items() if value is not None})
+
+
+def explain(failure: ValidationError) -> str:
+    """What is wrong, one setting a line, without the values."""
+    return "\n".join(
+        f"{_variable(str(error['loc'][0])) if error['loc'] else 'Settings'}: {error['msg']}"
+        for error in failure.errors(include_input=False, include_url=False, include_context=False)
+    )
+
+
+def export_settings(settings: Settings) -> None:
+    """Put the settings into the environment, for worker processes to read."""
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        if value is None:
+            os.environ.pop(_variable(name), None)
+        else:
+            os.environ[_variable(name)] = _as_text(value)
+
+
+def _as_text(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _variable(field: str) -> str:
+    return PREFIX + field.upper()
+
+
+def _refuse_unknown_variables() -> None:
+    known = {_variable(name) for name in Settings.model_fields}
+    unknown = sorted(
+        name
+        for name in {*os.environ, *dotenv_values(ENV_FILE)}
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known
+    )
+    if unknown:
+        raise ValueError(f"Unknown setting: {', '.join(unknown)}. See .env.example.")

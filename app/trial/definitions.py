@@ -1,0 +1,181 @@
+"""The protocol's definitions as FHIR: the visit schedule (PlanDefinition), one Measure per endpoint
+definition version, and the eligibility form (Questionnaire).
+
+https://hl7.org/fhir/R4/plandefinition.html · https://hl7.org/fhir/R4/measure.html ·
+https://hl7.org/fhir/R4/questionnaire.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.fhir import Json
+from app.trial.codes import (
+    BASE,
+    CRITERIA,
+    CRITERION_ANSWERS,
+    ELIGIBILITY_QUESTIONNAIRE_ID,
+    ENDPOINTS,
+    PROTOCOL_SOURCE,
+    SCHEDULE_ID,
+    UCUM,
+    VISITS,
+    coding,
+)
+from app.trial.protocol import EndpointDefinition, Protocol, Visit
+
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+FIRST_DOSE = "first-dose"
+
+SCORINGS = {
+    "change": "continuous-variable",
+    "response": "proportion",
+    "time-to-remission": "cohort",
+    "safety": "cohort",
+    "exposure": "continuous-variable",
+}
+"""Estimand → https://hl7.org/fhir/R4/codesystem-measure-scoring.html"""
+
+ANSWERS = {"met": "Met", "not-met": "Not met", "unknown": "Unknown"}
+
+
+def build_definitions(protocol: Protocol) -> list[Json]:
+    return [
+        build_schedule(protocol),
+        build_eligibility_form(protocol),
+        *(build_measure(each) for each in protocol.endpoint_versions),
+    ]
+
+
+def days(value: int) -> dict[str, Any]:
+    return {"value": value, "unit": "d", "system": UCUM, "code": "d"}
+
+
+def build_schedule(protocol: Protocol) -> Json:
+    """Visits with their offset from the first dose (target) and their window (timing)."""
+    dosing = protocol.dosing
+    first_dose = {
+        "id": FIRST_DOSE,
+        "title": "First dose of sirolimus",
+        "description": (
+            f"{dosing.loading_dose} mg a day for {dosing.loading_days} days, then "
+            f"{dosing.maintenance_dose} mg a day, adjusted to tolerance and a trough of "
+            f"{protocol.trough.low}-{protocol.trough.high} ng/mL"
+        ),
+    }
+    return {
+        "resourceType": "PlanDefinition",
+        "id": SCHEDULE_ID,
+        "url": f"{BASE}/PlanDefinition/{SCHEDULE_ID}",
+        "version": protocol.version,
+        "name": "SSCISchedule",
+        "title": f"{protocol.study.acronym}: schedule of visits",
+        "type": {
+            "coding": [coding(f"{TERMINOLOGY}/plan-definition-type", "clinical-protocol")],
+        },
+        "status": "active",
+        "experimental": False,
+        "action": [
+            _baseline_action(protocol),
+            first_dose,
+            *(_visit_action(visit) for visit in protocol.visits),
+        ],
+    }
+
+
+def _baseline_action(protocol: Protocol) -> dict[str, Any]:
+    baseline = protocol.baseline
+    return {
+        "id": baseline.code,
+        "title": baseline.label,
+        "description": f"At most {baseline.window_days} days before the first dose",
+        "code": [{"coding": [coding(VISITS, baseline.code, baseline.label)]}],
+        "relatedAction": [
+            {
+                "actionId": FIRST_DOSE,
+                "relationship": "before",
+                "offsetRange": {"low": days(0), "high": days(baseline.window_days)},
+            }
+        ],
+    }
+
+
+def _visit_action(visit: Visit) -> dict[str, Any]:
+    return {
+        "id": visit.code,
+        "title": visit.label,
+        "description": (
+            f"Day {visit.target} after the first dose, tolerance {visit.tolerance} days; "
+            f"analysis window {visit.low}-{visit.high} days"
+        ),
+        "code": [{"coding": [coding(VISITS, visit.code, visit.label)]}],
+        "relatedAction": [
+            {
+                "actionId": FIRST_DOSE,
+                "relationship": "after",
+                "offsetDuration": days(visit.target),
+            }
+        ],
+        "timingRange": {"low": days(visit.low), "high": days(visit.high)},
+    }
+
+
+def build_measure(definition: EndpointDefinition) -> Json:
+    return {
+        "resourceType": "Measure",
+        "id": f"{definition.id}-{definition.version}",
+        "extension": [{"url": PROTOCOL_SOURCE, "valueCode": definition.source}],
+        "url": f"{BASE}/Measure/{definition.id}",
+        "version": definition.version,
+        "name": "".join(word.capitalize() for word in definition.id.split("-")),
+        "title": definition.title,
+        "status": "active",
+        "experimental": False,
+        "subjectCodeableConcept": {
+            "coding": [coding("http://hl7.org/fhir/resource-types", "Patient")]
+        },
+        "description": definition.text,
+        "topic": [{"coding": [coding(ENDPOINTS, definition.id, definition.title)]}],
+        "scoring": {
+            "coding": [coding(f"{TERMINOLOGY}/measure-scoring", SCORINGS[definition.estimand])]
+        },
+        "type": [{"coding": [coding(f"{TERMINOLOGY}/measure-type", "outcome")]}],
+        "definition": [f"Assumption: {each}" for each in definition.assumptions],
+    }
+
+
+def build_eligibility_form(protocol: Protocol) -> Json:
+    options = [
+        {"valueCoding": coding(CRITERION_ANSWERS, code, display)}
+        for code, display in ANSWERS.items()
+    ]
+    return {
+        "resourceType": "Questionnaire",
+        "id": ELIGIBILITY_QUESTIONNAIRE_ID,
+        "url": f"{BASE}/Questionnaire/{ELIGIBILITY_QUESTIONNAIRE_ID}",
+        "version": protocol.version,
+        "name": "SSCIEligibility",
+        "title": f"{protocol.study.acronym}: eligibility",
+        "status": "active",
+        "experimental": False,
+        "subjectType": ["Patient"],
+        "item": [
+            {
+                "linkId": criterion.code,
+                "code": [coding(CRITERIA, criterion.code)],
+                "prefix": criterion.kind,
+                "text": criterion.text,
+                "type": "choice",
+                "required": True,
+                "answerOption": options,
+                "item": [
+                    {
+                        "linkId": f"{criterion.code}.override",
+                        "text": "Why the participant is enrolled all the same",
+                        "type": "string",
+                    }
+                ],
+            }
+            for criterion in protocol.eligibility.criteria
+        ],
+    }

@@ -1,0 +1,191 @@
+"""The trial database (schema `trial`) and the identity tables, as SQLAlchemy metadata.
+
+Every trial row comes from one version of one resource and has two clocks:
+
+* its clinical time: the half-open interval `clinical_from`–`clinical_to` (UTC) with the precision
+  at which it was recorded (`year`, `month`, `day`, `minute`, `second`, `millisecond`, `period`;
+  null together with the interval where the resource has no usable time) and `clinical_date`, the
+  calendar day in the trial's zone (null where only month or year is known);
+* its system time `system` = [when this version became current, when it was superseded).
+
+So what was known at an instant is `system @> instant`, and what is current `upper_inf(system)`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, TSTZRANGE
+
+TRIAL = "trial"
+IDENTITY = "identity"
+
+metadata = sa.MetaData()
+
+
+def _text() -> sa.Text:
+    return sa.Text(collation="C")
+
+
+def _instant() -> sa.DateTime:
+    return sa.DateTime(timezone=True)
+
+
+def _needed(name: str, kind: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False)
+
+
+def _trial_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
+    table = sa.Table(
+        name,
+        metadata,
+        sa.Column("resource_type", _text(), primary_key=True),
+        sa.Column("resource_id", _text(), primary_key=True),
+        sa.Column("resource_version", sa.Integer, primary_key=True, autoincrement=False),
+        _needed("subject", _text()),
+        *columns,
+        sa.Column("clinical_from", _instant()),
+        sa.Column("clinical_to", _instant()),
+        sa.Column("precision", _text()),
+        sa.Column("clinical_date", sa.Date),
+        _needed("system", TSTZRANGE),
+        schema=TRIAL,
+    )
+    kind = [table.c.kind] if "kind" in table.c else []
+    sa.Index(f"{name}_subject", table.c.subject, *kind, table.c.clinical_from)
+    sa.Index(f"{name}_system", sa.func.lower(table.c.system))
+    return table
+
+
+# One row per version of a ResearchSubject. Clinical time: consent.
+subject = _trial_table(
+    "subject",
+    _needed("study", _text()),
+    _needed("status", _text()),
+    sa.Column("consent", _text()),
+    sa.Column("arm", _text()),
+    sa.Column("age_at_consent", sa.Integer),
+    sa.Column("ended", sa.Date),
+    _needed("synthetic", sa.Boolean),
+)
+
+# Patient. No clinical time.
+demographic = _trial_table(
+    "demographic",
+    sa.Column("gender", _text()),
+    sa.Column("birth_year", sa.Integer),
+)
+
+# Condition that is one of the protocol's connective tissue diseases. Clinical time: onset.
+diagnosis = _trial_table(
+    "diagnosis",
+    _needed("code", _text()),
+    sa.Column("clinical_status", _text()),
+    sa.Column("verification", _text()),
+)
+
+# Observation of a measurement that the protocol names. Clinical time: collection.
+# `value` is in the protocol's canonical unit, or null with the unit as sent in `unit`.
+measurement = _trial_table(
+    "measurement",
+    _needed("kind", _text()),
+    _needed("code", _text()),
+    _needed("status", _text()),
+    sa.Column("value", sa.Numeric),
+    sa.Column("unit", _text()),
+    sa.Column("comparator", _text()),
+    sa.Column("data_absent_reason", _text()),
+    _needed("analytic_suspect", sa.Boolean),
+    _needed("scale_suspect", sa.Boolean),
+)
+
+# MedicationAdministration of sirolimus. `amount` in mg, or null with the unit as sent in `unit`.
+dose = _trial_table(
+    "dose",
+    _needed("status", _text()),
+    sa.Column("amount", sa.Numeric),
+    sa.Column("unit", _text()),
+)
+
+# Encounter whose type is one of the protocol's visits.
+visit = _trial_table(
+    "visit",
+    _needed("visit", _text()),
+    _needed("status", _text()),
+)
+
+# AdverseEvent. Clinical time: onset (`date`).
+adverse_event = _trial_table(
+    "adverse_event",
+    _needed("status", _text()),
+    _needed("actuality", _text()),
+    sa.Column("term", _text()),
+    sa.Column("serious", sa.Boolean),
+    _needed("seriousness_criteria", ARRAY(_text())),
+    sa.Column("grade", sa.Integer),
+    sa.Column("severity", _text()),
+    sa.Column("outcome", _text()),
+    sa.Column("causality", _text()),
+    sa.Column("expected", sa.Boolean),
+    sa.Column("recorded", _instant()),
+)
+
+# Observation of an activity score; `platelet_item` is that item's part of `value`.
+activity_score = _trial_table(
+    "activity_score",
+    _needed("kind", _text()),
+    _needed("status", _text()),
+    sa.Column("value", sa.Numeric),
+    sa.Column("platelet_item", sa.Numeric),
+    sa.Column("data_absent_reason", _text()),
+)
+
+TRIAL_TABLES = (
+    subject,
+    demographic,
+    diagnosis,
+    measurement,
+    dose,
+    visit,
+    adverse_event,
+    activity_score,
+)
+
+# Identity: who a subject is. Hospital identifiers are encrypted and looked up by keyed HMAC.
+subject_identity = sa.Table(
+    "subject_identity",
+    metadata,
+    sa.Column("subject", _text(), primary_key=True),
+    _needed("sequence", sa.Integer),
+    sa.Column("name_hmac", sa.LargeBinary),
+    sa.Column("birth_date_hmac", sa.LargeBinary),
+    sa.Column("birth_date_key", _text()),
+    sa.Column("birth_date_ciphertext", sa.LargeBinary),
+    _needed("request_hmac", sa.LargeBinary),
+    sa.Column("idempotency_hmac", sa.LargeBinary),
+    _needed("created", _instant()),
+    sa.UniqueConstraint("sequence", name="subject_identity_sequence"),
+    sa.UniqueConstraint("idempotency_hmac", name="subject_identity_idempotency"),
+    schema=IDENTITY,
+)
+
+subject_mrn = sa.Table(
+    "subject_mrn",
+    metadata,
+    sa.Column("authority", _text(), primary_key=True),
+    sa.Column("mrn_hmac", sa.LargeBinary, primary_key=True),
+    sa.Column(
+        "subject",
+        _text(),
+        sa.ForeignKey(subject_identity.c.subject, name="subject_mrn_subject"),
+        nullable=False,
+    ),
+    _needed("mrn_key", _text()),
+    _needed("mrn_ciphertext", sa.LargeBinary),
+    _needed("created", _instant()),
+    schema=IDENTITY,
+)
+sa.Index("subject_mrn_of_subject", subject_mrn.c.subject)
+
+IDENTITY_TABLES = (subject_identity, subject_mrn)

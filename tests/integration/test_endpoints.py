@@ -1,0 +1,338 @@
+"""The platelet change over HTTP and a real trial database: two clocks, inputs, bad input.
+
+Counts are stored through the FHIR store, so that a correction is a new version of a resource. The
+first dose is on 2019-01-01; 2019-01-31 is the target of month 1, 2019-03-03 of month 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+
+from app.database import Database
+from app.endpoints import Endpoints, StatisticsProcess
+from app.endpoints.answers import format_instant
+from app.endpoints.routes import build_router
+from app.endpoints.schemas import Definitions, PlateletChange, PlateletChangeSubjects
+from app.errors import SsciError
+from app.fhir import Create, Delete, Json, Store, Update
+from app.trial import rebuild
+from tests.conftest import Dsns
+from tests.endpoint_support import visit_of
+from tests.trial_support import CALLER, ZONE, protocol, trial_store
+
+CHANGE = "/endpoints/platelet-change"
+
+
+@pytest.fixture(scope="module")
+async def process() -> AsyncIterator[StatisticsProcess]:
+    """One for all tests here: starting it takes a second."""
+    statistics = StatisticsProcess()
+    yield statistics
+    await statistics.stop()
+
+
+@pytest.fixture
+async def client(
+    database: Database, process: StatisticsProcess
+) -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(build_router(Endpoints(database, protocol(), ZONE, process)))
+
+    @app.exception_handler(SsciError)
+    async def tell(request: Request, problem: SsciError) -> JSONResponse:
+        issues = [{"place": each.expression, "reason": each.diagnostics} for each in problem.issues]
+        return JSONResponse({"issues": issues}, problem.http_status, dict(problem.headers))
+
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://endpoints") as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return trial_store(database)
+
+
+def count(value: float, collected: str, subject: str = "SSCI-001", **changes: Any) -> Json:
+    return {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "777-3"}]},
+        "subject": {"reference": f"Patient/{subject}"},
+        "effectiveDateTime": collected,
+        "valueQuantity": {
+            "value": value,
+            "unit": "10*9/L",
+            "system": "http://unitsofmeasure.org",
+            "code": "10*9/L",
+        },
+    } | changes
+
+
+def dose(taken: str, subject: str = "SSCI-001") -> Json:
+    return {
+        "resourceType": "MedicationAdministration",
+        "status": "completed",
+        "medicationReference": {"reference": "Medication/sirolimus"},
+        "subject": {"reference": f"Patient/{subject}"},
+        "effectiveDateTime": taken,
+        "dosage": {
+            "dose": {
+                "value": 2,
+                "unit": "mg",
+                "system": "http://unitsofmeasure.org",
+                "code": "mg",
+            }
+        },
+    }
+
+
+async def store_cohort(store: Store) -> datetime:
+    """Two participants: 20 → 30 → 60 and 40 → 35. Comes back with when they became known."""
+    changes = await store.write(
+        CALLER,
+        [
+            Create(dose("2019-01-01T08:00:00+08:00"), "d1"),
+            Create(dose("2019-01-01T08:00:00+08:00", "SSCI-002"), "d2"),
+            Create(count(20, "2018-12-30"), "base1"),
+            Create(count(40, "2018-12-30", "SSCI-002"), "base2"),
+            Create(count(30, "2019-01-31T09:00:00+08:00"), "month1"),
+            Create(count(35, "2019-01-31T23:30:00+08:00", "SSCI-002"), "month1b"),
+            Create(count(60, "2019-03-03"), "month2"),
+        ],
+    )
+    return changes[0].last_updated
+
+
+async def ask(client: httpx.AsyncClient, path: str = CHANGE, **parameters: str) -> Any:
+    response = await client.get(path, params=parameters)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+async def month_1_mean(client: httpx.AsyncClient, **parameters: str) -> float | None:
+    mean: float | None = visit_of(await ask(client, **parameters), "M1")["change"]["mean"]
+    return mean
+
+
+async def refusal(client: httpx.AsyncClient, query: str, path: str = CHANGE) -> tuple[int, Any]:
+    response = await client.get(f"{path}?{query}")
+    return response.status_code, response.json()["issues"]
+
+
+async def test_figures_per_visit_with_inputs_that_can_be_read(client, store):
+    await store_cohort(store)
+    told = await ask(client)
+    month1, month2 = visit_of(told, "M1"), visit_of(told, "M2")
+    assert (month1["n"], month1["change"]["mean"]) == (2, 2.5)
+    assert (month2["n"], month2["change"]["mean"], month2["missing"]["n"]) == (1, 40.0, 1)
+    assert len(told["inputs"]) == 7
+    for each in told["inputs"]:
+        resource_type, resource_id = each["resource"].split("/")
+        stored = await store.read_version(CALLER, resource_type, resource_id, each["version"])
+        assert stored is not None
+        assert each["url"] == f"/fhir/{each['resource']}/_history/{each['version']}"
+
+
+async def test_answers_have_the_documented_shape(client, store):
+    await store_cohort(store)
+    PlateletChange.model_validate(await ask(client))
+    PlateletChangeSubjects.model_validate(await ask(client, f"{CHANGE}/subjects"))
+    Definitions.model_validate(await ask(client, "/endpoints"))
+
+
+async def test_an_empty_trial_has_a_defined_answer(client):
+    told = await ask(client)
+    assert told["population"] == {"name": "efficacy", "n": 0, "subjects": []}
+    assert visit_of(told, "M6")["change"]["reasons"]["mean"] == "no values"
+
+
+async def test_a_correction_counts_from_when_it_was_known(client, store):
+    before = await store_cohort(store)
+    [corrected] = await store.write(
+        CALLER, [Update(count(50, "2019-01-31", status="corrected"), "month1")]
+    )
+    assert await month_1_mean(client, asOf=format_instant(before)) == 2.5
+    assert await month_1_mean(client, asOf=format_instant(corrected.last_updated)) == 12.5
+    assert await month_1_mean(client) == 12.5
+
+
+async def test_an_instant_before_anything_was_known_has_no_participants(client, store):
+    before = await store_cohort(store) - timedelta(microseconds=1)
+    assert (await ask(client, asOf=format_instant(before)))["population"]["n"] == 0
+
+
+async def test_a_withdrawn_result_counts_until_it_was_withdrawn(client, store):
+    before = await store_cohort(store)
+    await store.write(CALLER, [Delete("Observation", "month1")])
+    await store.write(
+        CALLER,
+        [Update(count(35, "2019-01-31", "SSCI-002", status="entered-in-error"), "month1b")],
+    )
+    assert await month_1_mean(client, asOf=format_instant(before)) == 2.5
+    told = await ask(client)
+    assert visit_of(told, "M1")["n"] == 0
+    assert told["counts"]["unusable"] == {"status is not final": 1}
+
+
+async def test_a_late_result_is_before_the_cutoff_but_not_yet_known(client, store):
+    before = await store_cohort(store)
+    [late] = await store.write(CALLER, [Create(count(10, "2019-03-03", "SSCI-002"), "late")])
+    sizes = [
+        visit_of(await ask(client, cutoff="2019-03-31", asOf=format_instant(known)), "M2")["n"]
+        for known in (before, late.last_updated)
+    ]
+    assert sizes == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "size"),
+    [
+        ("2019-01-30", 0),
+        ("2019-01-31", 2),
+        ("2019-01-31T09:00:00+08:00", 1),
+        ("2019-01-31T08:59:59+08:00", 0),
+        ("2019-01-31T01:00:00Z", 1),
+        ("2019-01-31T09:00", 1),
+        ("2019-01-31T23:30:00%2B08:00", 2),
+    ],
+)
+async def test_the_cutoff_includes_what_began_until_then(client, store, cutoff, size):
+    """Also with an unescaped plus, which arrives as a space."""
+    await store_cohort(store)
+    response = await client.get(f"{CHANGE}?cutoff={cutoff}")
+    assert visit_of(response.json(), "M1")["n"] == size
+
+
+async def test_a_cut_before_the_first_dose_has_no_participants(client, store):
+    await store_cohort(store)
+    assert (await ask(client, cutoff="2018-12-31"))["population"]["n"] == 0
+
+
+async def test_a_cut_after_the_last_event_equals_no_cut(client, store):
+    known = format_instant(await store_cohort(store))
+    cut = await ask(client, cutoff="2019-03-03", asOf=known)
+    uncut = await ask(client, asOf=known)
+    assert (cut.pop("cutoff"), uncut.pop("cutoff")) == ("2019-03-03", known)
+    assert cut == uncut
+
+
+async def test_an_answer_is_the_same_byte_for_byte_whatever_happens_later(client, store):
+    await store_cohort(store)
+    first = await client.get(CHANGE)
+    clocks = {name: first.json()[name] for name in ("cutoff", "asOf")}
+    await store.write(CALLER, [Update(count(99, "2019-01-31"), "month1")])
+    await store.write(CALLER, [Delete("Observation", "base2")])
+    again = await client.get(CHANGE, params=clocks)
+    assert again.content == first.content
+
+
+async def test_the_default_as_of_never_passes_a_transaction_under_way(client, store, database):
+    await store_cohort(store)
+    async with database.writing() as slow:
+        begun = await slow.fetchval("SELECT last_updated FROM fhir.begin_write()")
+        told = await ask(client)
+    assert datetime.fromisoformat(told["asOf"]) < begun
+
+
+async def test_rebuilding_the_trial_tables_changes_no_byte(client, store, database_dsns: Dsns):
+    await store_cohort(store)
+    await store.write(CALLER, [Update(count(50, "2019-01-31", status="corrected"), "month1")])
+    before = [await client.get(f"{CHANGE}{path}") for path in ("", "/subjects")]
+    async with await Database.open(database_dsns.owner) as as_owner:
+        await rebuild(as_owner, protocol(), ZONE)
+    for answer, path in zip(before, ("", "/subjects"), strict=True):
+        clocks = {name: answer.json()[name] for name in ("cutoff", "asOf")}
+        assert (await client.get(f"{CHANGE}{path}", params=clocks)).content == answer.content
+
+
+async def test_sending_the_same_again_changes_no_figure(client, store):
+    await store_cohort(store)
+    before = await ask(client)
+    await store.write(CALLER, [Update(count(60, "2019-03-03"), "month2")])
+    after = await ask(client)
+    for clock in ("cutoff", "asOf"):
+        before.pop(clock)
+        after.pop(clock)
+    assert after == before
+
+
+async def test_an_as_of_after_the_safe_horizon_is_refused_with_the_latest(client, store):
+    known = await store_cohort(store)
+    status, [issue] = await refusal(client, "asOf=2999-01-01T00:00:00Z")
+    assert (status, issue["place"]) == (400, "asOf")
+    latest = datetime.fromisoformat(issue["reason"].split()[3].rstrip(","))
+    assert latest >= known
+
+
+@pytest.mark.parametrize("path", [CHANGE, f"{CHANGE}/subjects", "/endpoints"])
+async def test_an_unknown_parameter_is_refused_by_name(client, path):
+    status, [issue] = await refusal(client, "cutof=2019-01-01", path)
+    assert (status, issue["place"]) == (400, "cutof")
+
+
+async def test_a_parameter_given_twice_is_refused_by_name(client):
+    status, [issue] = await refusal(client, "cutoff=2019-01-01&cutoff=2020-01-01")
+    assert (status, issue["place"]) == (400, "cutoff")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cutoff", ""),
+        ("cutoff", "yesterday"),
+        ("cutoff", "2019-02-30"),
+        ("cutoff", "2019-13-01"),
+        ("cutoff", "2019-01"),
+        ("cutoff", "20190101"),
+        ("cutoff", "0000-01-01"),
+        ("cutoff", "9999-12-31"),
+        ("cutoff", "9999-12-31T23:59:59.999999Z"),
+        ("cutoff", "0001-01-01T00:00:00%2B14:00"),
+        ("cutoff", "2019-01-01T25:00:00Z"),
+        ("cutoff", "2019-01-01T00:00:00%2B99:00"),
+        ("cutoff", "２０１９-01-01"),
+        ("cutoff", "2019-01-01%00"),
+        ("asOf", ""),
+        ("asOf", "2019-01-01"),
+        ("asOf", "0001-01-01T00:00:00%2B14:00"),
+        ("population", ""),
+        ("population", "per-protocol"),
+        ("population", "everyone"),
+    ],
+)
+async def test_a_malformed_value_is_refused_by_its_parameters_name(client, name, value):
+    status, [issue] = await refusal(client, f"{name}={value}")
+    assert (status, issue["place"]) == (400, name)
+
+
+async def test_the_list_tells_definitions_and_where_they_are_answered(client):
+    told = await ask(client, "/endpoints")
+    answered = {each["id"]: each["answers"] for each in told["endpoints"] if each["answers"]}
+    assert answered == {"platelet-change": [CHANGE, f"{CHANGE}/subjects"]}
+    assert {"response-rate", "time-to-complete-remission"} <= {
+        each["id"] for each in told["endpoints"]
+    }
+
+
+@pytest.mark.parametrize(("name", "status"), [("response-rate", 501), ("happiness", 404)])
+async def test_an_endpoint_that_is_not_answered_says_so(client, name, status):
+    response = await client.get(f"/endpoints/{name}")
+    assert response.status_code == status
+    assert "platelet-change" in response.json()["issues"][0]["reason"]
+
+
+def test_the_api_document_tells_parameters_and_shapes(database):
+    app = FastAPI()
+    app.include_router(build_router(Endpoints(database, protocol(), ZONE)))
+    operation = app.openapi()["paths"][CHANGE]["get"]
+    assert [each["name"] for each in operation["parameters"]] == ["cutoff", "asOf", "population"]
+    shape = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    assert shape == {"$ref": "#/components/schemas/PlateletChange"}

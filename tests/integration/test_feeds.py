@@ -1,0 +1,363 @@
+"""Feeds over HTTP and a real database: durable first, then every fact by itself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.database import Database
+from app.fhir import Delete
+from tests.feed_support import (
+    CALLER,
+    HIS,
+    MRN,
+    PLT,
+    STRANGER,
+    SUBJECT,
+    Hospital,
+    current,
+    hospital,
+    message,
+    msh,
+    obr,
+    obx,
+    oru,
+    pid,
+    ras,
+    value_of,
+    waiting_key,
+)
+
+
+@pytest.fixture
+async def lab(database: Database) -> AsyncIterator[Hospital]:
+    async with hospital(database) as opened:
+        yield opened
+
+
+async def test_a_platelet_count_becomes_an_observation_with_its_source(lab: Hospital) -> None:
+    fact = await lab.send_one(oru())
+    assert (fact["outcome"], fact["position"], fact["subject"]) == ("stored", "OBX[1]", "SSCI-001")
+    observation = await lab.read(fact["resource"])
+    assert value_of(observation) == "38"
+    assert observation["subject"] == {"reference": "Patient/SSCI-001"}
+    assert await lab.count("Provenance") == 1
+
+
+async def test_the_acknowledgement_is_the_answer_unless_json_is_accepted(lab: Hospital) -> None:
+    answer = await lab.post(oru(id="ABC"))
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("x-application/hl7-v2+er7")
+    assert b"\rMSA|AA|ABC\r" in answer.content
+
+
+async def test_a_resend_is_counted_and_answered_with_the_same_acknowledgement(
+    lab: Hospital,
+) -> None:
+    data = oru(value="1O2")
+    first = await lab.post(data)
+    second = await lab.post(data)
+    assert b"VALUE_UNPARSABLE" in first.content
+    assert second.content == first.content
+    detail = await lab.client.get("/feeds/pumch-lis/messages/1")
+    assert detail.json()["deliveries"] == 2
+
+
+async def test_everything_sent_twice_under_new_ids_writes_no_new_version(lab: Hospital) -> None:
+    given = [oru(value="38", id="1"), oru(value="83", status="C", id="2", f19="20190314120000")]
+    for data in given:
+        await lab.send(data)
+    written = [await lab.count(kind) for kind in ("Observation", "DiagnosticReport", "Provenance")]
+    later = {"sent": "20190315101500+0800"}
+    again = [
+        oru(value="38", id="3", **later),
+        oru(value="83", status="C", id="4", f19="20190314120000", **later),
+    ]
+    outcomes = [(await lab.send_one(data))["outcome"] for data in again]
+    assert outcomes == ["unchanged", "unchanged"]
+    assert [
+        await lab.count(kind) for kind in ("Observation", "DiagnosticReport", "Provenance")
+    ] == written
+
+
+async def test_replaying_the_whole_inbox_writes_no_new_version(lab: Hospital) -> None:
+    for data, feed in (
+        (oru(value="38", id="1"), "pumch-lis"),
+        (oru(value="83", status="C", id="2", sent="20190314111500+0800"), "pumch-lis"),
+        (oru(value="83", status="W", id="3", sent="20190314121500+0800"), "pumch-lis"),
+        (ras(), HIS),
+    ):
+        await lab.send(data, feed)
+    kinds = ("Observation", "DiagnosticReport", "MedicationAdministration", "Provenance")
+    written = [await lab.count(kind) for kind in kinds]
+    await lab.feeds.process_again([1, 2, 3, 4])
+    assert [await lab.count(kind) for kind in kinds] == written
+    detail = (await lab.client.get("/feeds/pumch-lis/messages/1")).json()
+    assert [fact["outcome"] for fact in detail["facts"]] == ["stored"]
+
+
+async def test_one_bad_fact_does_not_hold_back_the_others(lab: Hospital) -> None:
+    facts = await lab.send(
+        message(
+            msh(),
+            pid(),
+            obr(),
+            obx("XYZ^unknown^99MRC", "1"),
+            obx(PLT, "38"),
+            obx("WBC^白细胞^99MRC", "5.1"),
+        )
+    )
+    assert [(fact["outcome"], fact["reason"]) for fact in facts] == [
+        ("quarantined", "CODE_UNMAPPED"),
+        ("stored", None),
+        ("not-collected", None),
+    ]
+
+
+async def test_a_corrected_result_keeps_the_old_version(lab: Hospital) -> None:
+    fact = await lab.send_one(oru(value="38"))
+    renumbered = oru(value="83", status="C", id="M2", sent="20190314111500+0800", f1="7")
+    corrected = await lab.send_one(renumbered)
+    assert current(corrected) == current(fact)
+    assert value_of(await lab.read(corrected["resource"])) == "83"
+    assert value_of(await lab.read(f"{current(fact)}/_history/1")) == "38"
+
+
+async def test_a_correction_waits_for_its_original_and_then_applies(lab: Hospital) -> None:
+    early = await lab.send_one(oru(value="83", status="C", id="M2", sent="20190314111500+0800"))
+    assert early["reason"] == "CORRECTION_WITHOUT_ORIGINAL"
+    fact = await lab.send_one(oru(value="38", id="M1"))
+    observation = await lab.read(current(fact))
+    assert (observation["status"], value_of(observation)) == ("corrected", "83")
+    assert observation["meta"]["versionId"] == "2"
+    quarantine = (await lab.client.get("/feeds/quarantine")).json()
+    assert quarantine["facts"] == []
+
+
+async def test_a_correction_of_an_unreadable_original_is_stored_and_settles_it(
+    lab: Hospital,
+) -> None:
+    bad = await lab.send_one(oru(value="1O2", id="M1"))
+    assert bad["reason"] == "VALUE_UNPARSABLE"
+    fact = await lab.send_one(oru(value="102", status="C", id="M2", sent="20190314111500+0800"))
+    assert (await lab.read(current(fact)))["status"] == "corrected"
+    assert (await lab.client.get("/feeds/quarantine")).json()["facts"] == []
+
+
+async def test_facts_of_a_stranger_wait_show_nothing_and_are_replayed_on_enrolment(
+    lab: Hospital,
+) -> None:
+    fact = await lab.send_one(oru(mrn=STRANGER))
+    assert (fact["outcome"], fact["reason"], fact["code"]) == ("waiting", "PATIENT_UNKNOWN", "")
+    assert await lab.count("Observation") == 0
+    lab.directory.subjects["PUMCH", STRANGER] = SUBJECT
+    await lab.feeds.replay_waiting([("PUMCH", waiting_key(("PUMCH", STRANGER)))])
+    assert await lab.count("Observation") == 1
+    detail = (await lab.client.get("/feeds/pumch-lis/messages/1")).json()
+    assert (detail["facts"][0]["outcome"], detail["facts"][0]["state"]) == ("stored", "resolved")
+
+
+async def test_no_hospital_number_or_name_is_stored_outside_the_encrypted_content(
+    lab: Hospital,
+) -> None:
+    await lab.send(oru())
+    await lab.send(oru(mrn=STRANGER, id="M2"))
+    async with lab.database.reading() as connection:
+        tables = await connection.fetch(
+            "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables"
+            " WHERE table_schema IN ('feeds', 'fhir', 'trial') AND table_type = 'BASE TABLE'"
+        )
+        for table in tables:
+            text = await connection.fetchval(
+                f"SELECT coalesce(string_agg(t::text, ''), '') FROM {table['name']} t"
+            )
+            for secret in (MRN, STRANGER, "测试", MRN.encode().hex(), "测试".encode().hex()):
+                assert secret not in text, table["name"]
+
+
+async def test_quality_control_is_never_a_subjects_result(lab: Hospital) -> None:
+    by_id = await lab.send_one(message(msh(f11="Q"), pid(), obr(), obx()))
+    by_panel = await lab.send_one(
+        message(msh(f10="M2"), pid(), obr(panel="CBCQCR^质控^99MRC"), obx())
+    )
+    assert by_id["outcome"] == by_panel["outcome"] == "not-subject-data"
+    assert await lab.count("Observation") == 0
+
+
+async def test_a_dose_becomes_a_medication_administration(lab: Hospital) -> None:
+    fact = await lab.send_one(ras("2", "片"), HIS)
+    given = await lab.read(fact["resource"])
+    assert given["status"] == "completed"
+    assert given["dosage"]["dose"]["unit"] == "片"
+    canonical = given["dosage"]["dose"]["extension"][0]["valueQuantity"]
+    assert (str(canonical["value"]), canonical["code"]) == ("2", "mg")
+
+
+async def test_two_days_of_one_order_are_two_doses(lab: Hospital) -> None:
+    await lab.send(ras(id="R1"), HIS)
+    await lab.send(ras(id="R2", start="20190315083000+0800"), HIS)
+    assert await lab.count("MedicationAdministration") == 2
+
+
+async def test_a_deleted_administration_is_entered_in_error(lab: Hospital) -> None:
+    fact = await lab.send_one(ras(id="R1"), HIS)
+    deleted = await lab.send_one(ras(id="R2", action="D", sent="20190314100000+0800"), HIS)
+    assert deleted["state"] == "open"
+    assert (await lab.read(current(fact)))["status"] == "entered-in-error"
+
+
+async def test_an_unsupported_message_is_kept_and_quarantined(lab: Hospital) -> None:
+    fact = await lab.send_one(message(msh("ADT^A01^ADT_A01"), "EVN|A01", pid()))
+    assert (fact["outcome"], fact["reason"]) == ("quarantined", "UNSUPPORTED_TYPE")
+
+
+async def test_bytes_that_are_no_message_are_kept_and_rejected(lab: Hospital) -> None:
+    answer = await lab.post(b"hello")
+    assert answer.status_code == 400
+    assert b"\rMSA|AR" in answer.content
+    listed = (await lab.client.get("/feeds/pumch-lis/quarantine")).json()["facts"]
+    assert [fact["reason"] for fact in listed] == ["FRAME_BROKEN"]
+
+
+async def test_a_delivery_that_is_too_large_is_recorded_without_its_bytes(lab: Hospital) -> None:
+    lab.feeds.max_bytes = 1000
+    answer = await lab.post(oru(value="3" * 2000))
+    assert answer.status_code == 413
+    assert b"TOO_LARGE" in answer.content
+    async with lab.database.reading() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM feeds.message") == 1
+        assert await connection.fetchval("SELECT count(*) FROM feeds.message_content") == 0
+
+
+async def test_another_media_type_is_refused(lab: Hospital) -> None:
+    answer = await lab.post(oru(), content_type="application/json")
+    assert answer.status_code == 415
+
+
+async def test_an_unknown_feed_is_not_found(lab: Hospital) -> None:
+    assert (await lab.post(oru(), feed="nowhere")).status_code == 404
+
+
+async def test_an_empty_body_is_a_bad_request(lab: Hospital) -> None:
+    assert (await lab.post(b"")).status_code == 400
+
+
+async def test_respond_async_answers_before_processing_and_a_worker_does_the_rest(
+    lab: Hospital,
+) -> None:
+    answer = await lab.post(oru(), prefer="respond-async")
+    assert answer.status_code == 202
+    assert answer.json()["messages"][0]["facts"] is None
+    assert await lab.count("Observation") == 0
+    assert await lab.feeds.process_pending() == 1
+    assert await lab.count("Observation") == 1
+
+
+async def test_a_batch_is_answered_message_by_message(lab: Hospital) -> None:
+    batch = b"FHS|^~\\&\rBHS|^~\\&\r" + oru(id="1") + oru(id="2", order="L2") + b"BTS|3\rFTS|1\r"
+    answer = await lab.post(batch)
+    assert answer.content.count(b"MSA|AA|") == 2
+    assert await lab.count("Observation") == 2
+
+
+async def test_another_message_under_a_used_control_id_is_flagged_not_dropped(
+    lab: Hospital,
+) -> None:
+    await lab.send(oru(id="1", order="L1"))
+    facts = await lab.send(oru(id="1", order="L2"))
+    assert [(fact["outcome"], fact["reason"]) for fact in facts] == [
+        ("stored", None),
+        ("review", "CONTROL_ID_REUSE"),
+    ]
+
+
+async def test_a_clumped_count_is_stored_and_flagged(lab: Hospital) -> None:
+    fact = await lab.send_one(oru(notes=["可见血小板聚集，建议复查"]))
+    assert (fact["outcome"], fact["review"]) == ("stored", ["ANALYTIC_SUSPECT"])
+    tags = (await lab.read(fact["resource"]))["meta"]["tag"]
+    assert [tag["code"] for tag in tags] == ["analytic-suspect"]
+
+
+async def test_a_power_of_ten_jump_in_an_unusual_unit_is_flagged_and_stored(
+    lab: Hospital,
+) -> None:
+    await lab.send(oru(value="12", id="1"))
+    later = {"order": "L2", "f14": "20190320080000+0800"}
+    responder = await lab.send_one(oru(value="120", id="2", **later))
+    assert responder["review"] == []
+    later = {"order": "L3", "f14": "20190321080000+0800"}
+    suspect = await lab.send_one(oru(value="120", unit="10*4/uL", id="3", **later))
+    assert (suspect["outcome"], suspect["review"]) == ("stored", ["UNIT_SUSPECT_SCALE"])
+
+
+async def test_a_result_of_another_subject_is_not_moved(lab: Hospital) -> None:
+    lab.directory.subjects["PUMCH", STRANGER] = type(SUBJECT)("SSCI-002", "Patient/SSCI-002")
+    await lab.send(oru(id="1"))
+    moved = await lab.send_one(oru(id="2", mrn=STRANGER, sent="20190314111500+0800"))
+    assert moved["reason"] == "PATIENT_MISMATCH"
+
+
+async def test_provenance_leads_from_each_version_to_the_bytes(lab: Hospital) -> None:
+    data = oru()
+    answer = (await lab.post(data, accept="application/json")).json()["messages"][0]
+    async with lab.database.reading() as connection:
+        id = await connection.fetchval("SELECT id FROM fhir.provenance")
+    provenance = await lab.read(f"Provenance/{id}")
+    assert provenance["entity"][0]["what"]["identifier"]["value"] == answer["sha256"]
+    observed = provenance["target"][0]
+    assert observed["reference"] == answer["facts"][0]["resource"]
+    place = {
+        item["url"]: item.get("valueString", item.get("valueInteger"))
+        for item in observed["extension"][0]["extension"]
+    }
+    assert place["place"] == "OBX[1]"
+    assert data[place["start"] : place["end"]].startswith(b"OBX|1|NM|PLT")
+
+
+async def test_a_version_after_a_deletion_is_named_rightly(lab: Hospital) -> None:
+    fact = await lab.send_one(oru(id="1"))
+    kind, id = current(fact).split("/")
+    await lab.store.write(CALLER, [Delete(kind, id)])
+    again = await lab.send_one(oru(value="39", id="2", sent="20190314111500+0800"))
+    assert again["resource"] == f"{kind}/{id}/_history/3"
+    async with lab.database.reading() as connection:
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM fhir.provenance")]
+    named = {
+        target["reference"]
+        for each in ids
+        for target in (await lab.read(f"Provenance/{each}"))["target"]
+    }
+    assert {f"{kind}/{id}/_history/1", f"{kind}/{id}/_history/3"} <= named
+
+
+async def test_listings_page_by_key_and_filter_by_reason(lab: Hospital) -> None:
+    for number in range(5):
+        await lab.send(oru(value="1O2", id=str(number), order=f"L{number}"))
+    await lab.send(oru(unit="foo", id="x", order="LX"))
+    wanted = "/feeds/pumch-lis/quarantine?reason=VALUE_UNPARSABLE&count=2"
+    seen = []
+    while wanted:
+        page = (await lab.client.get(wanted)).json()
+        seen += [fact["message"] for fact in page["facts"]]
+        wanted = page["next"]
+    assert seen == [5, 4, 3, 2, 1]
+    overview = (await lab.client.get("/feeds")).json()["feeds"]
+    assert overview[0]["open"] == {"UNIT_UNMAPPED": 1, "VALUE_UNPARSABLE": 5}
+    messages = (await lab.client.get("/feeds/pumch-lis/messages?count=2")).json()
+    assert [each["inbox_id"] for each in messages["messages"]] == [6, 5]
+    assert messages["next"] == "/feeds/pumch-lis/messages?before=5&count=2"
+
+
+async def test_the_runtime_role_cannot_change_or_delete_a_raw_message(lab: Hospital) -> None:
+    await lab.send(oru())
+    for sql in (
+        "UPDATE feeds.message SET size = 0",
+        "DELETE FROM feeds.message_content",
+        "UPDATE feeds.message_content SET ciphertext = ''",
+        "DELETE FROM feeds.delivery",
+        "DELETE FROM feeds.acknowledgement",
+    ):
+        with pytest.raises(Exception, match="permission denied"):
+            async with lab.database.writing() as connection:
+                await connection.execute(sql)
