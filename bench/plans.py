@@ -41,6 +41,7 @@ QUERIES = (
     "value-quantity=gt199|http://unitsofmeasure.org|10*9/L",
     "_id=o00000077",
     "_lastUpdated=ge2018-01-01",
+    "_lastUpdated=ge2999-01-01",
     "_lastUpdated=ge2018-01-01&category=laboratory&_sort=_lastUpdated",
     "_sort=-_lastUpdated",
     "patient=P77&_include=Observation:specimen",
@@ -73,7 +74,7 @@ async def _measure(database: Database) -> str:
     density = Density()
     reading = Reading(layout, ZoneInfo("Asia/Shanghai"), "http://x/fhir")
     plans = ["# Plans of the hot queries\n"]
-    async with database.reading() as connection:
+    async with database.searching() as connection:
         await density.refresh(connection)
         compiler = Compiler(layout, density.is_dense)
         for query in QUERIES:

@@ -36,6 +36,8 @@ _CODED_VALUES = frozenset(
 )
 _EXTENSION_PARTS = frozenset({"id", "url", "extension"}) | _CODED_VALUES
 
+_PATIENT = re.compile(r"(?:^|/)Patient/([A-Za-z0-9\-.]{1,64})")
+_REFUSED_DISPLAY = "Only the patient's id is accepted as display here (patient policy `coded`)"
 _REFUSED = "Identifying elements are refused here (patient policy `coded`)"
 _REFUSED_IDENTIFIER = (
     "Only identifiers of these systems are accepted here (patient policy `coded`): "
@@ -71,6 +73,15 @@ def check_person(policy: PatientPolicy, person: Mapping[str, Any]) -> Iterator[t
         elif name == "identifier":
             yield from _check_identifiers(policy, value)
     yield from _check_extensions(person, ())
+
+
+def check_display(policy: PatientPolicy, reference: Mapping[str, Any]) -> Fault | None:
+    """A reference to a Patient may show the patient's id, not a name."""
+    literal, shown = reference.get("reference"), reference.get("display")
+    if policy.policy == "open" or shown is None or not isinstance(literal, str):
+        return None
+    match = _PATIENT.search(literal)
+    return _fault(_REFUSED_DISPLAY) if match and match[1] != shown else None
 
 
 def _is_year(value: Any) -> bool:

@@ -192,9 +192,16 @@ class _Parser:
         if name in _RESULT_PARAMETERS:
             self._take_result(name, value)
         else:
+            value = self._with_offset(name, value)
             self._conditions.append(parse_condition(self._reading, self._place, name, value))
         if name != "_cursor":
             self._used.append((name, value))
+
+    def _with_offset(self, name: str, value: str) -> str:
+        """A `+` sent unescaped has become a space; in a date it can only be a zone's sign."""
+        home = self._place.homes.get(name)
+        is_date = home is not None and home.parameter.type == "date"
+        return value.replace(" ", "+") if is_date else value
 
     def finish(self, problems: Sequence[Issue]) -> SearchRequest:
         return SearchRequest(
@@ -321,7 +328,7 @@ def _only_target(home: Home) -> str | None:
 
 def _parse_date_range(reading: Reading, text: str) -> DateRange:
     prefix, rest = _split_prefix(text)
-    interval = parse_date(rest.replace(" ", "+"), reading.zone)
+    interval = parse_date(rest, reading.zone)
     return DateRange(prefix, interval.start, interval.end)
 
 

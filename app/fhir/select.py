@@ -6,8 +6,8 @@ conditions: a further page reads the current rows that its first page's snapshot
 superseded ones that were current then.
 
 Which condition leads is decided here, not by the planner, where the planner is known to err: a
-patient or an id leads; beside them, and for tokens that most rows have, the index on `tokens` is
-kept out by writing the condition as `(…) IS TRUE`.
+patient or an id leads; beside them, and for tokens that many rows have, the index on `tokens` is
+kept out by writing the condition as `(…) IS TRUE`. Where neither is there, a rare token leads.
 """
 
 from __future__ import annotations
@@ -44,6 +44,14 @@ IsDense = Callable[[str, str], bool]
 class Query:
     sql: str
     args: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A condition on the row `r`. `rare`: few rows meet it, and an index finds them."""
+
+    sql: str
+    rare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +93,26 @@ class Compiler:
         snapshot: str,
     ) -> str:
         """The page's rows in order (one more than asked), with what its includes need."""
-        where = self.where(bind, place, request.conditions)
-        where += self.restricted(bind, place, restriction)
+        hot = _hot_conditions(bind, place, request)
+        clauses = self.clauses(bind, place, request.conditions, led=bool(hot))
+        filters = self.restricted(bind, place, restriction)
         if request.is_poll:
-            where.append(f"r.xid < pg_snapshot_xmin({snapshot})")
+            filters.append(f"r.xid < pg_snapshot_xmin({snapshot})")
         keys = sort_keys(place, request.sort)
-        beyond = [after_cursor(bind, keys, request.cursor)] if request.cursor else []
+        if request.cursor:
+            filters.append(after_cursor(bind, keys, request.cursor))
+            filters.append(f"pg_visible_in_snapshot(r.xid, {snapshot})")
         held = _columns(place, keys, request)
         tail = f"ORDER BY {', '.join(key.order for key in keys)} LIMIT {request.count + 1}"
-        rows = self._current_rows(bind, place, request, where + beyond, held, tail, snapshot)
-        if request.cursor is not None:
-            seen = f"pg_visible_in_snapshot(r.xid, {snapshot})"
+        source, where = _source(place, hot, clauses)
+        rows = f"SELECT {held} FROM {source} WHERE {every(where + filters)} {tail}"
+        if hot:
+            leading = tail.replace("r.id", "h.id").replace(f"r.{_hot_date(place)}_to", "h.date_to")
+            rows = rows.removesuffix(tail) + leading
+        if request.cursor:
             then = [
-                *where,
-                *beyond,
-                seen,
+                *(clause.sql for clause in clauses),
+                *filters,
                 f"r.superseded_xid >= pg_snapshot_xmin({snapshot})",
                 f"NOT pg_visible_in_snapshot(r.superseded_xid, {snapshot})",
             ]
@@ -112,31 +125,12 @@ class Compiler:
             f" FROM ({rows}) rows ORDER BY {order} LIMIT {request.count + 1}"
         )
 
-    def _current_rows(
-        self,
-        bind: Binder,
-        place: TypeLayout,
-        request: SearchRequest,
-        where: Sequence[str],
-        held: str,
-        tail: str,
-        snapshot: str,
-    ) -> str:
-        where = list(where)
-        if request.cursor is not None:
-            where.append(f"pg_visible_in_snapshot(r.xid, {snapshot})")
-        source = f"fhir.{place.table} r"
-        hot = _hot_conditions(bind, place, request)
-        if hot:
-            source = f"fhir.{place.table}_hot h JOIN {source} ON r.id = h.id"
-            where = hot + where
-            tail = tail.replace("r.id", "h.id").replace(f"r.{_hot_date(place)}_to", "h.date_to")
-        return f"SELECT {held} FROM {source} WHERE {every(where)} {tail}"
-
-    def where(self, bind: Binder, place: TypeLayout, conditions: Iterable[Condition]) -> list[str]:
-        """One SQL condition on the row `r` per search condition."""
+    def clauses(
+        self, bind: Binder, place: TypeLayout, conditions: Iterable[Condition], *, led: bool
+    ) -> list[Clause]:
+        """One condition on the row `r` per search condition. `led`: another index leads already."""
         conditions = tuple(conditions)
-        led = any(_leads(place, condition) for condition in conditions)
+        led = led or any(_leads(place, condition) for condition in conditions)
         return [self._condition(bind, place, condition, led) for condition in conditions]
 
     def restricted(self, bind: Binder, place: TypeLayout, restriction: Restriction) -> list[str]:
@@ -144,30 +138,35 @@ class Compiler:
         if restriction.searches is None:
             return []
         allowed = [
-            "(" + " AND ".join(self.where(bind, place, search.conditions) or ["TRUE"]) + ")"
+            f"({every(c.sql for c in self.clauses(bind, place, search.conditions, led=True))})"
             for search in restriction.searches.get(place.resource_type, ())
         ]
         return [f"({' OR '.join(allowed)})" if allowed else "FALSE"]
 
-    def _condition(self, bind: Binder, place: TypeLayout, condition: Condition, led: bool) -> str:
+    def _condition(
+        self, bind: Binder, place: TypeLayout, condition: Condition, led: bool
+    ) -> Clause:
         home = place.homes[condition.code]
         if condition.modifier == "missing":
             held = present(bind, place, home)
-            return f"NOT {held}" if text_of(condition.values[0]) == "true" else held
+            return Clause(f"NOT {held}" if text_of(condition.values[0]) == "true" else held)
         if home.kind == "id":
-            return f"r.id = ANY({bind([text_of(value) for value in condition.values])}::text[])"
+            ids = [text_of(value) for value in condition.values]
+            return Clause(f"r.id = ANY({bind(ids)}::text[])")
         if condition.modifier == "not":
-            return f"NOT {self._tokens(bind, place, home, condition, led=True)}"
-        if home.kind in ("tokens", "union") and home.parameter.type in _TOKEN_TYPES:
+            return Clause(f"NOT {self._tokens(bind, place, home, condition, led=True).sql}")
+        if home.parameter.type in _TOKEN_TYPES:
             return self._tokens(bind, place, home, condition, led)
-        return some(
+        values = (
             value_condition(bind, place, home, condition.modifier, value)
             for value in condition.values
         )
+        indexed = home.kind == "strings" and condition.modifier != "contains"
+        return Clause(some(values), rare=indexed and not led)
 
     def _tokens(
         self, bind: Binder, place: TypeLayout, home: Home, condition: Condition, led: bool
-    ) -> str:
+    ) -> Clause:
         entries: list[str] = []
         patients: list[str] = []
         for value in condition.values:
@@ -179,19 +178,20 @@ class Compiler:
                         continue
             for part in home.parts or (home.parameter.code,):
                 entries += token_entries(part, condition.modifier, value)
-        clauses = []
         if patients:
-            one = f"= {bind(patients[0])}" if len(patients) == 1 else f"= ANY({bind(patients)})"
-            clauses.append(f"r.patient {one}")
-        if entries:
-            clauses.append(self._overlap(bind, place, entries, led))
-        return some(clauses)
+            wanted = bind(patients if len(patients) > 1 else patients[0])
+            held = f"r.patient = {'ANY' if len(patients) > 1 else ''}({wanted})"
+            return Clause(some([held, *self._overlaps(bind, place, entries, led=True)]))
+        rare = not led and not any(self.is_dense(place.resource_type, entry) for entry in entries)
+        return Clause(some(self._overlaps(bind, place, entries, led=not rare)), rare)
 
-    def _overlap(self, bind: Binder, place: TypeLayout, entries: Sequence[str], led: bool) -> str:
+    def _overlaps(
+        self, bind: Binder, place: TypeLayout, entries: Sequence[str], *, led: bool
+    ) -> list[str]:
+        if not entries:
+            return []
         sql = f"r.tokens && {bind(list(entries))}::text[]"
-        if led or any(self.is_dense(place.resource_type, entry) for entry in entries):
-            return f"({sql}) IS TRUE"
-        return sql
+        return [f"({sql}) IS TRUE" if led else sql]
 
     def _includes(
         self, bind: Binder, request: SearchRequest, restriction: Restriction
@@ -208,7 +208,7 @@ class Compiler:
 
     def _targets(self, include: Include) -> list[str]:
         targets = self.layout[include.source].homes[include.code].parameter.targets
-        wanted = (include.target,) if include.target else targets
+        wanted = (include.target,) if include.target else targets or tuple(self.layout)
         return [target for target in wanted if target in self.layout]
 
     def _include(
@@ -260,6 +260,25 @@ def _columns(place: TypeLayout, keys: Sequence[Key], request: SearchRequest) -> 
     if request.includes:
         columns += ["r.tokens", "r.patient"] if place.has_patient else ["r.tokens"]
     return ", ".join(columns)
+
+
+def _source(
+    place: TypeLayout, hot: Sequence[str], clauses: Sequence[Clause]
+) -> tuple[str, list[str]]:
+    """Where rows come from, and what is left to ask of them.
+
+    Rare terms are fenced off (OFFSET 0): with a LIMIT the planner would rather walk the whole
+    table in the wanted order, in the hope of meeting enough of them soon.
+    """
+    table = f"fhir.{place.table} r"
+    if hot:
+        where = [*hot, *(clause.sql for clause in clauses)]
+        return f"fhir.{place.table}_hot h JOIN {table} ON r.id = h.id", where
+    rare = [clause.sql for clause in clauses if clause.rare]
+    others = [clause.sql for clause in clauses if not clause.rare]
+    if rare:
+        table = f"(SELECT * FROM {table} WHERE {every(rare)} OFFSET 0) r"
+    return table, others
 
 
 def _hot_date(place: TypeLayout) -> str:

@@ -313,7 +313,7 @@ class Store:
     async def search(self, caller: Caller, request: SearchRequest) -> Page:
         """One page; one statement."""
         query = self._compiler.select_for(request, caller.restriction)
-        async with self._database.reading() as connection:
+        async with self._database.searching() as connection:
             await self._density.refresh(connection)
             if request.is_poll and request.cursor is None:
                 await self._await_horizon(connection)

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.errors import Issue
 from app.fhir.lexical import EMPTY, Fault, check_string, wrong_kind
-from app.fhir.patient_policy import PatientPolicy, check_person
+from app.fhir.patient_policy import PatientPolicy, check_display, check_person
 from app.fhir.references import Scope
 from app.fhir.rules import Rule, RuleBook, TypeRules
 from app.fhir.shapes import RESOURCE, RESOURCE_TYPE
@@ -218,6 +218,8 @@ def _walk_complex(walk: Walk, rule: Rule, value: Any, place: Place) -> None:
     if rule.extra is not None:
         for child, fault in rule.extra(value, walk.scope):
             walk.found.add((place, child, None) if child else place, fault)
+    if rule.type == "Reference" and (named := check_display(walk.policy, value)) is not None:
+        walk.found.add((place, "display", None), named)
 
 
 # Extensions of primitives

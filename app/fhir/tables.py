@@ -117,7 +117,8 @@ def _current(metadata: sa.MetaData, place: TypeLayout) -> None:
         sa.Index(f"{name}_{home.column}_to", end.desc(), c.id.desc(), postgresql_where=ended)
     for home in place.amounts():
         low, high = c[f"{home.column}_min"], c[f"{home.column}_max"]
-        sa.Index(f"{name}_{home.column}_range", low, high, postgresql_where=low.is_not(None))
+        sa.Index(f"{name}_{home.column}_min", low, postgresql_where=low.is_not(None))
+        sa.Index(f"{name}_{home.column}_max", high, postgresql_where=high.is_not(None))
 
 
 def _patient_index(place: TypeLayout, table: sa.Table) -> None:

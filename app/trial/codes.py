@@ -49,6 +49,8 @@ SNOMED = "http://snomed.info/sct"
 RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
 ATC = "http://www.whocc.no/atc"
 NCT = "https://clinicaltrials.gov/nctid"
+NCT_RETIRED = "http://clinicaltrials.gov"
+"""The registry's address before it changed: still what many clients search by."""
 
 SERIOUSNESS = "http://terminology.hl7.org/CodeSystem/adverse-event-seriousness"
 ADVERSE_EVENT_BACKPORT = "http://hl7.org/fhir/uv/ae-research-backport-ig/StructureDefinition"

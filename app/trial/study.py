@@ -22,6 +22,7 @@ from app.trial.codes import (
     LOINC,
     MEDICATION_ID,
     NCT,
+    NCT_RETIRED,
     ORGANIZATION_STUDY_ID,
     OVERALL_STATUS,
     RXNORM,
@@ -224,6 +225,7 @@ def build_research_study(protocol: Protocol) -> Json:
         ],
         "identifier": [
             {"use": "official", "system": NCT, "value": study.nct},
+            {"use": "old", "system": NCT_RETIRED, "value": study.nct},
             {"use": "secondary", "system": ORGANIZATION_STUDY_ID, "value": study.organization_id},
         ],
         "title": study.title,

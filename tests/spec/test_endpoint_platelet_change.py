@@ -142,7 +142,7 @@ def test_hodges_lehmann_at_month_1(cohort):
     """Walsh averages: -10·3 -5·2 0·3 5·3 10·2 15 20; the 8th of 15 is 0."""
     figures = visit_of(cohort, "M1")["tests"]["hodgesLehmann"]
     assert (figures["estimate"], figures["ciLow"]) == (0.0, None)
-    assert figures["reasons"]["ciLow"] == "5 values cannot attain 95% confidence"
+    assert figures["reasons"]["ciLow"] == "5 values cannot attain 95 % confidence"
 
 
 def test_change_at_month_6(cohort):

@@ -64,10 +64,11 @@ def test_every_local_reference_leads_to_a_resource_of_the_study():
     assert {each for given in STUDY for each in references(given)} - set(IDS) == set()
 
 
-def test_the_study_has_both_identifiers_and_no_investigator():
+def test_the_study_has_its_identifiers_and_no_investigator():
     study = resource(f"ResearchStudy/{STUDY_ID}")
     assert [(each["system"], each["value"]) for each in study["identifier"]] == [
         ("https://clinicaltrials.gov/nctid", "NCT03688191"),
+        ("http://clinicaltrials.gov", "NCT03688191"),
         ("https://ssci.example/fhir/sid/organization-study-id", "SirolimusforCTD-IP"),
     ]
     assert "principalInvestigator" not in study

@@ -57,7 +57,9 @@ def test_continuation_lines_join_the_segment_before_them() -> None:
 )
 def test_msh_declares_the_separators(mark: str, separators: Separators) -> None:
     field = mark[0]
-    data = f"MSH{mark}{field}LIS{field}{field}{field}{field}{field}{field}ORU{separators.component}R01"
+    data = (
+        f"MSH{mark}{field}LIS{field}{field}{field}{field}{field}{field}ORU{separators.component}R01"
+    )
     found = parsed(data.encode())
     assert found.separators == separators
     assert found.message_type == ("ORU", "R01")

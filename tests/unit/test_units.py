@@ -9,6 +9,9 @@ import pytest
 from app.mappings.reasons import Failure, Reason
 from app.mappings.units import Approval, Unit, normalise, parse_unit
 
+SAME_TEXTS = "ng/mL ug/L µg/L μg/l mcg/L pg/uL ng/cc 纳克/毫升 ng/ml"
+SAME = SAME_TEXTS.split()
+
 FACTORS = {
     "1": "10*9/L 10^9/L 10E9/L x10^9/L ×10^9/L ×10⁹/L 10⁹/L 10~9/L 10**9/L 10^9／L 10*3/uL "
     "10^3/µL 10^3/μL x10E3/uL 10*3/mm3 /nL G/L GPt/l Giga/L Tsd/µl THOU/uL K/uL k/uL 10*9/l "
@@ -31,7 +34,20 @@ def test_a_unit_of_platelets_has_its_factor(text: str, factor: str) -> None:
 @pytest.mark.parametrize(
     ("text", "factor"),
     [
-        *((text, "1") for text in "ng/mL ug/L µg/L μg/l mcg/L pg/uL ng/cc 纳克/毫升 ng/ml".split()),
+        *(
+            (text, "1")
+            for text in [
+                "ng/mL",
+                "ug/L",
+                "µg/L",
+                "μg/l",
+                "mcg/L",
+                "pg/uL",
+                "ng/cc",
+                "纳克/毫升",
+                "ng/ml",
+            ]
+        ),
         ("ug/dL", "10"),
         ("mg/L", "1000"),
         ("ng/dL", "0.01"),

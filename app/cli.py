@@ -1,0 +1,277 @@
+"""The `ssci` command: serve, demo, simulate, load, and the study and database by hand.
+
+Exit codes: 0 done · 1 failed, or some of it did · 2 asked wrongly, or not possible as asked. An
+error is one line on stderr that says what to do next; results go to stdout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from app import __version__
+from app.errors import Category, SsciError
+from app.settings import Settings, explain, read_settings
+
+FAILED = 1
+REFUSED = 2
+NO_ACCESS_CONTROL = (
+    "access control is not there yet, so the service can't be opened to anyone who may not see "
+    "everything: add --no-auth to serve this machine alone"
+)
+
+app = typer.Typer(
+    name="ssci",
+    help="FHIR R4 interoperability service for the SSCI trial (NCT03688191).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+study = typer.Typer(help="The study: protocol.toml and its FHIR resources.", no_args_is_help=True)
+database = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(study, name="study")
+app.add_typer(database, name="db")
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
+Port = Annotated[
+    int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the embedded database and keys.", show_default="data"),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="PostgreSQL of your own instead of the embedded one. Other users of this machine can "
+        "read a command line: SSCI_DATABASE_URL is the better place for a password."
+    ),
+]
+Participants = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many participants.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")]
+
+
+def main() -> None:
+    """The console script: every expected failure becomes one line and an exit code."""
+    try:
+        app()
+    except SsciError as problem:
+        code = REFUSED if problem.category is Category.INCORRECT else FAILED
+        _stop(f"{problem}", code)
+    except OSError as problem:
+        _stop(f"{problem.strerror}: {problem.filename or ''}".rstrip(": "), FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if show:
+        typer.echo(f"ssci {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Web worker processes.", show_default="1")
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="Ask for no tokens; loopback addresses only.")
+    ] = False,
+) -> None:
+    """Serve FHIR, feeds, endpoints and enrolment until stopped. Migrates the database first."""
+    settings = _settings(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        workers=workers,
+        no_auth=no_auth or None,
+    )
+    _check_access(settings)
+    from app.main import serve as serve_until_stopped
+
+    serve_until_stopped(settings)
+
+
+@app.command()
+def demo(
+    port: Port = None,
+    data_dir: DataDir = None,
+    participants: Participants = 20,
+    seed: Seed = 1,
+    exit_after: Annotated[
+        float | None,
+        typer.Option(help="Stop so many seconds after the figures are shown.", min=0),
+    ] = None,
+) -> None:
+    """Serve on this machine, enrol a synthetic cohort, feed its messages, show the endpoint.
+
+    Started again, also after a crash, it feeds what is not yet acknowledged, and nothing twice.
+    """
+    settings = _settings(host="127.0.0.1", port=port, data_dir=data_dir, no_auth=True)
+    from app.demo import DemoPlan, run_demo
+
+    asyncio.run(run_demo(settings, DemoPlan(participants, seed, exit_after), Console()))
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="A new or empty folder.")],
+    participants: Participants = 20,
+    seed: Seed = 1,
+    messages: Annotated[bool, typer.Option(help="Write HL7 v2 messages.")] = True,
+    bundles: Annotated[bool, typer.Option(help="Write FHIR Bundles.")] = True,
+) -> None:
+    """Write a synthetic cohort: enrolments, HL7 v2 messages, and the same facts as FHIR Bundles."""
+    from app.cohort_files import Order, write_cohort
+
+    order = Order(participants, seed, messages, bundles)
+    with _progress("Simulating", participants, MofNCompleteColumn()) as advance:
+        written = write_cohort(order, out, lambda: advance(1))
+    typer.echo(f"{out}: {participants} participants, {written} messages")
+
+
+@app.command()
+def load(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="NDJSON (.ndjson, .jsonl: a resource or Bundle per line) or JSON documents.",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+        ),
+    ],
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Load FHIR resources and Bundles into the store. Loading again changes nothing."""
+    settings = _settings(data_dir=data_dir, database_url=database_url)
+    sys.exit(asyncio.run(_load(settings, files)))
+
+
+@study.command("load")
+def study_load(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Load the study's FHIR resources from protocol.toml. Loading again changes nothing."""
+    settings = _settings(data_dir=data_dir, database_url=database_url)
+    typer.echo(asyncio.run(_load_study(settings)))
+
+
+@database.command()
+def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Bring the database to the newest revision (as `serve` does at its start)."""
+    settings = _settings(data_dir=data_dir, database_url=database_url)
+    typer.echo(asyncio.run(_migrate(settings)))
+
+
+async def _load(settings: Settings, files: Sequence[Path]) -> int:
+    from app.loading import load_files
+    from app.main import open_services
+
+    total = sum(path.stat().st_size for path in files)
+    async with open_services(settings) as services:
+        with _progress("Loading", total, DownloadColumn()) as advance:
+            loaded = await load_files(services.store, files, advance, _complain)
+    kinds = loaded.kinds
+    typer.echo(
+        f"{kinds['create']} created, {kinds['update']} updated, {kinds['unchanged']} unchanged,"
+        f" {loaded.failures} refused"
+    )
+    return FAILED if loaded.failures else 0
+
+
+async def _load_study(settings: Settings) -> str:
+    from app.fhir import Caller
+    from app.main import open_services
+    from app.trial import load_study
+
+    async with open_services(settings) as services:
+        changes = await load_study(
+            services.store, Caller("ssci study load"), services.trial.protocol
+        )
+    written = sum(change.kind != "unchanged" for change in changes)
+    return f"{written} of the study's {len(changes)} resources written, the others were there"
+
+
+async def _migrate(settings: Settings) -> str:
+    from app.database import newest_revision
+    from app.main import open_services
+
+    async with open_services(settings):  # opening migrates
+        return f"database at revision {newest_revision()}"
+
+
+def _settings(**options: Any) -> Settings:
+    try:
+        return read_settings(**options)
+    except ValidationError as problem:
+        _stop(explain(problem), REFUSED)
+    except ValueError as problem:
+        _stop(str(problem), REFUSED)
+
+
+def _check_access(settings: Settings) -> None:
+    if not settings.no_auth:
+        _stop(NO_ACCESS_CONTROL, REFUSED)
+    if not _is_loopback(settings.host):
+        _stop(
+            f"--no-auth asks for no tokens and therefore serves this machine alone: {settings.host}"
+            " can be reached from others; leave --host out or use 127.0.0.1",
+            REFUSED,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@contextmanager
+def _progress(text: str, total: int, amount: ProgressColumn) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda step: progress.advance(task, step)
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"ssci: {text}", err=True)
+
+
+def _stop(text: str, code: int) -> NoReturn:
+    _complain(text)
+    sys.exit(code)

@@ -1,0 +1,11 @@
+"""The trial's endpoints (outcome measures): definitions from the protocol, figures from the trial
+database under two clocks, every figure with its inputs.
+
+Importing this costs no SciPy: figures are computed in the statistics process. HTTP addresses are
+in `routes`.
+"""
+
+from app.endpoints.process import StatisticsProcess
+from app.endpoints.shell import Endpoints, Query
+
+__all__ = ["Endpoints", "Query", "StatisticsProcess"]

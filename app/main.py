@@ -1,0 +1,359 @@
+"""The composition root: settings in, a running service out. Only the `ssci` command imports it.
+
+`/fhir` is an ASGI application of its own in front of FastAPI, which carries everything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from app import __version__
+from app.database import Database, Limits, Source, newest_revision, open_database
+from app.endpoints import Endpoints
+from app.endpoints.routes import build_router as build_endpoint_router
+from app.errors import Category, Issue, SsciError, error, errors
+from app.fhir import (
+    Caller,
+    FhirApp,
+    FhirSettings,
+    Layout,
+    PatientPolicy,
+    Registry,
+    Store,
+    Validator,
+    build_outcome,
+    dump_json,
+    load_layout,
+    load_registry,
+    open_store,
+)
+from app.fhir.openapi import describe_fhir
+from app.keys import Keys, ensure_keys
+from app.mappings import FeedKeys, Feeds, TrialDirectory, load_site
+from app.mappings.routes import build_router as build_feed_router
+from app.settings import Settings, export_settings, read_settings
+from app.trial import IdentityKeys, Protocol, Trial, build_projection, load_protocol
+from app.trial.codes import SUBJECT_NUMBER
+from app.trial.routes import build_router as build_trial_router
+
+FHIR_MOUNT = "/fhir"
+SITE = "pumch"
+RESERVED = ("/auth", "/fhir/.well-known/smart-configuration")
+"""Addresses of access control, which is not there yet: 404."""
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_log = logging.getLogger("app")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts of a running service."""
+
+    settings: Settings
+    database: Database
+    registry: Registry
+    layout: Layout
+    store: Store
+    trial: Trial
+    feeds: Feeds
+    endpoints: Endpoints
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Database reached and migrated, parts wired; all of it is closed at the end.
+
+    The background work of the feeds is started by the web service, not here.
+    """
+    keys = ensure_keys(settings.effective_key_file)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            open_database(_source(settings), _limits(settings), _tell)
+        )
+        services = _wire(settings, keys, database)
+        stack.push_async_callback(services.endpoints.stop)
+        yield services
+
+
+def _wire(settings: Settings, keys: Keys, database: Database) -> Services:
+    registry = load_registry()
+    layout = load_layout(registry)
+    protocol = load_protocol()
+    zone = settings.zone_info
+    policy = PatientPolicy(settings.effective_patient_policy, frozenset({SUBJECT_NUMBER}))
+    store = open_store(
+        database,
+        registry,
+        layout,
+        Validator(registry, policy).validate,
+        zone=zone,
+        base_url=_fhir_base(settings),
+        contributors=(build_projection(protocol, zone),),
+    )
+    identity = IdentityKeys(keys.encrypting, keys.current, keys.identity_lookup)
+    feeds = Feeds(
+        database,
+        store,
+        load_site(SITE),
+        FeedKeys(keys.messages, keys.results),
+        TrialDirectory(identity),
+        service=f"ssci-fhir {__version__}",
+        max_bytes=settings.body_limit_bytes,
+    )
+    trial = Trial(database, store, protocol, identity, feeds.replay_waiting, zone)
+    endpoints = Endpoints(database, protocol, zone)
+    return Services(settings, database, registry, layout, store, trial, feeds, endpoints)
+
+
+def _fhir_base(settings: Settings) -> str | None:
+    return settings.base_url + FHIR_MOUNT if settings.base_url else None
+
+
+def _source(settings: Settings) -> Source:
+    owner, runtime = settings.database_url, settings.runtime_database_url
+    return Source(
+        settings.data_dir,
+        owner.get_secret_value() if owner else None,
+        runtime.get_secret_value() if runtime else None,
+        settings.postgres_major,
+        settings.connect_patience_seconds,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        settings.read_connections,
+        settings.write_connections,
+        settings.pool_wait_seconds,
+        settings.read_timeout_seconds,
+        settings.write_timeout_seconds,
+    )
+
+
+def _tell(message: str) -> None:
+    _log.info("%s", message)
+
+
+class Service:
+    """The ASGI application: FHIR in front, FastAPI behind, opened and closed by the lifespan."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._fhir: FhirApp | None = None
+        self._api: FastAPI | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif self._fhir is not None and _is_fhir(scope):
+            await self._fhir(scope, receive, send)
+        elif self._api is not None:
+            await self._api(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+        except Exception as problem:
+            await self.stop()
+            _log.error("the service can't start: %s", problem)
+            await send({"type": "lifespan.startup.failed", "message": str(problem)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def start(self) -> Services:
+        """Open the parts and begin to work."""
+        services = await self._stack.enter_async_context(open_services(self._settings))
+        await services.feeds.start()
+        self._stack.push_async_callback(services.feeds.stop)
+        self._fhir = build_fhir(services)
+        self._api = build_api(services)
+        return services
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+
+
+def _is_fhir(scope: Scope) -> bool:
+    path: str = scope.get("path", "")
+    inside = path == FHIR_MOUNT or path.startswith(FHIR_MOUNT + "/")
+    return scope["type"] == "http" and inside and path not in RESERVED
+
+
+def build_fhir(services: Services) -> FhirApp:
+    settings = services.settings
+    fhir = FhirSettings(
+        _fhir_base(settings),
+        FHIR_MOUNT,
+        settings.zone_info,
+        settings.body_limit_bytes,
+        __version__,
+    )
+    return FhirApp(services.store, services.registry, services.layout, fhir, _anyone)
+
+
+async def _anyone(_scope: Scope) -> Caller:
+    """Who calls while no tokens are asked."""
+    return Caller("anonymous")
+
+
+def build_api(services: Services) -> FastAPI:
+    """Everything beside FHIR, and the OpenAPI document of all of it."""
+    api = FastAPI(
+        title="SSCI interoperability service",
+        version=__version__,
+        description="Hospital feeds in, FHIR R4 and the endpoints of NCT03688191 out.",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    api.include_router(build_feed_router(services.feeds))
+    api.include_router(build_trial_router(services.trial))
+    api.include_router(build_endpoint_router(services.endpoints))
+    api.include_router(_health_router(services.database))
+    api.add_exception_handler(SsciError, _refused)
+    api.add_exception_handler(RequestValidationError, _malformed)
+    api.add_exception_handler(HTTPException, _no_such_address)
+    api.add_exception_handler(Exception, _failed)
+    written = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        if api.openapi_schema is None:
+            api.openapi_schema = describe_fhir(written(), services.registry, services.layout)
+        return api.openapi_schema
+
+    api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return api
+
+
+def _health_router(database: Database) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/health", summary="Whether the service can answer")
+    async def health() -> dict[str, str]:
+        """200 if the database answers, 503 otherwise."""
+        async with database.reading() as connection:
+            await connection.fetchval("SELECT 1")
+        return {
+            "status": "ok",
+            "version": __version__,
+            "revision": newest_revision() or "",
+        }
+
+    return router
+
+
+def _answer(problem: SsciError) -> Response:
+    return Response(
+        dump_json(build_outcome(problem)),
+        problem.http_status,
+        dict(problem.headers),
+        "application/fhir+json",
+    )
+
+
+async def _refused(_request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, SsciError)
+    return _answer(problem)
+
+
+async def _malformed(_request: Request, problem: Exception) -> Response:
+    """By field and rule: the values sent are not repeated."""
+    assert isinstance(problem, RequestValidationError)
+    issues = [
+        Issue("invalid", str(each["msg"]), ".".join(str(part) for part in each["loc"]))
+        for each in problem.errors()
+    ]
+    return _answer(errors(Category.INCORRECT, issues))
+
+
+async def _no_such_address(request: Request, problem: Exception) -> Response:
+    assert isinstance(problem, HTTPException)
+    if problem.status_code == 404:
+        return _answer(error(Category.NOT_FOUND, "there is no such address; see /docs"))
+    told = error(Category.UNSUPPORTED, str(problem.detail), status=problem.status_code)
+    told.headers = dict(problem.headers or {})
+    return _answer(told)
+
+
+async def _failed(_request: Request, problem: Exception) -> Response:
+    _log.error("unexpected failure", exc_info=problem)
+    return _answer(error(Category.FAULT, "the server failed to answer"))
+
+
+def create_app(settings: Settings) -> Service:
+    return Service(settings)
+
+
+def create_app_from_environment() -> Service:
+    """For worker processes, which find their settings in the environment."""
+    settings = read_settings()
+    _configure_logging(settings)
+    return create_app(settings)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until stopped. Worker processes share the embedded database of the data folder."""
+    export_settings(settings)
+    ensure_keys(settings.effective_key_file)
+    uvicorn.run(
+        f"{__name__}:{create_app_from_environment.__name__}",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        loop="uvloop" if os.name == "posix" else "auto",
+        http="httptools" if os.name == "posix" else "auto",
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )
+
+
+def _configure_logging(settings: Settings) -> None:
+    logging.basicConfig(
+        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+
+
+def describe_api() -> dict[str, Any]:
+    """The OpenAPI document, without a database: handlers are described, not called."""
+    protocol: Protocol = load_protocol()
+    registry = load_registry()
+    return build_api(_described(protocol, registry)).openapi()
+
+
+def _described(protocol: Protocol, registry: Registry) -> Services:
+    settings = read_settings(no_auth=True)
+    nothing: Any = None
+    keys = IdentityKeys({"1": bytes(32)}, "1", bytes(32))
+    zone = settings.zone_info
+    return Services(
+        settings,
+        nothing,
+        registry,
+        load_layout(registry),
+        nothing,
+        Trial(nothing, nothing, protocol, keys, nothing, zone),
+        Feeds(
+            nothing, nothing, load_site(SITE), FeedKeys(bytes(32), bytes(32)), TrialDirectory(keys)
+        ),
+        Endpoints(nothing, protocol, zone),
+    )

@@ -1,0 +1,26 @@
+"""What mapping a message needs beside the message itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from app.mappings.er7 import Segment
+from app.mappings.facts import Source
+from app.mappings.reasons import Failure
+from app.mappings.site import FeedSetting, Site
+from app.mappings.subjects import Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The site's data, the feed's setting, the key of identities, the source of the message."""
+
+    site: Site
+    setting: FeedSetting
+    secret: bytes = field(repr=False)
+    source: Source
+
+
+Resolutions = Mapping[Segment | None, Subject | Failure]
+"""What each PID came to (None: facts that stand under no PID)."""

@@ -1,0 +1,266 @@
+"""The inbox: every delivery's bytes, encrypted and durable before anything else happens to them.
+
+Each message has a data key of its own (AES-256-GCM), wrapped by the installation's key-encryption
+key. (feed, sha256) is unique: the same bytes again are another delivery of the same message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from app.database import ReadConnection, WriteConnection
+from app.errors import Category, error
+from app.mappings.er7 import Message
+
+NONCE_BYTES = 12
+KEY_BYTES = 32
+MAX_HEADER_TEXT = 199
+
+
+@dataclass(frozen=True, slots=True)
+class FeedKeys:
+    """`kek` wraps the messages' data keys (`former` ones still unwrap); `result_hmac` makes
+    identities and never rotates. 32 bytes each."""
+
+    kek: bytes = field(repr=False)
+    result_hmac: bytes = field(repr=False)
+    former: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        for key in (self.kek, self.result_hmac, *self.former):
+            if len(key) != KEY_BYTES:
+                raise error(Category.FAULT, f"feed keys: each key has {KEY_BYTES} bytes")
+
+    @property
+    def kek_id(self) -> str:
+        return kek_id(self.kek)
+
+    def by_id(self, id: str) -> bytes | None:
+        return next((key for key in (self.kek, *self.former) if kek_id(key) == id), None)
+
+
+def kek_id(kek: bytes) -> str:
+    """A key's name: it says nothing about the key."""
+    return hashlib.sha256(b"ssci key id" + kek).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    ciphertext: bytes = field(repr=False)
+    kek_id: str
+    wrapped: bytes = field(repr=False)
+
+
+def seal(keys: FeedKeys, feed: str, sha256: bytes, data: bytes) -> Sealed:
+    """Encrypts under a new data key, bound to the message's feed and hash."""
+    place = _place(feed, sha256)
+    data_key = AESGCM.generate_key(8 * KEY_BYTES)
+    ciphertext = _encrypt(data_key, data, place)
+    return Sealed(ciphertext, keys.kek_id, _encrypt(keys.kek, data_key, place))
+
+
+def unseal(keys: FeedKeys, feed: str, sha256: bytes, sealed: Sealed) -> bytes:
+    """The message's bytes. FAULT where the key is missing or the row was altered."""
+    kek = keys.by_id(sealed.kek_id)
+    if kek is None:
+        raise error(Category.FAULT, "raw message: its key-encryption key is not there")
+    place = _place(feed, sha256)
+    try:
+        return _decrypt(_decrypt(kek, sealed.wrapped, place), sealed.ciphertext, place)
+    except InvalidTag:
+        raise error(Category.FAULT, "raw message: it does not open") from None
+
+
+def _place(feed: str, sha256: bytes) -> bytes:
+    return f"feeds.message/{feed}/".encode() + sha256
+
+
+def _encrypt(key: bytes, data: bytes, place: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, data, place)
+
+
+def _decrypt(key: bytes, sealed: bytes, place: bytes) -> bytes:
+    return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
+
+
+# Keeping
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One message to be kept, with what its header says. `data` is None for one too large."""
+
+    feed: str
+    kind: str
+    format: str
+    media_type: str
+    sha256: bytes
+    size: int
+    received: datetime
+    data: bytes | None = field(repr=False)
+    message_type: str = ""
+    control_id: str = ""
+    charset_declared: str = ""
+    charset_used: str = ""
+    charset_mismatch: bool = False
+    batch: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a message is: `duplicate` if its bytes were there before. `received` and `attempt`
+    are those of the first delivery."""
+
+    id: int
+    duplicate: bool
+    received: datetime
+    control_id_reused: bool
+
+
+INSERT = """
+WITH message AS (
+  INSERT INTO feeds.message (feed, sha256, size, received, kind, format, media_type, message_type,
+    control_id, control_id_reused, charset_declared, charset_used, charset_mismatch, batch)
+  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
+    $9 <> '' AND EXISTS (
+      SELECT FROM feeds.message WHERE feed = $1 AND control_id = $9 AND sha256 <> $2),
+    $10, $11, $12, $13
+  ON CONFLICT (feed, sha256) DO NOTHING
+  RETURNING id, received, control_id_reused
+), content AS (
+  INSERT INTO feeds.message_content SELECT id, $14 FROM message WHERE $14::bytea IS NOT NULL
+), key AS (
+  INSERT INTO feeds.message_key SELECT id, $15, $16 FROM message WHERE $16::bytea IS NOT NULL
+), processing AS (
+  INSERT INTO feeds.processing SELECT id, $17, $18, 0, $19 FROM message
+)
+SELECT id, received, control_id_reused FROM message
+"""
+
+FIND = "SELECT id, received, control_id_reused FROM feeds.message WHERE feed = $1 AND sha256 = $2"
+DELIVER = "INSERT INTO feeds.delivery (message_id, received) VALUES ($1, $2)"
+
+
+async def keep(
+    connection: WriteConnection, keys: FeedKeys, incoming: Incoming, claim: timedelta | None
+) -> Kept:
+    """Stores a message, or counts another delivery of it. With a `claim` the caller processes it
+    at once and nobody else does until the claim has run out."""
+    sealed = None
+    if incoming.data is not None:
+        sealed = seal(keys, incoming.feed, incoming.sha256, incoming.data)
+    row = await connection.fetchrow(INSERT, *_values(incoming, sealed, claim))
+    if row is not None:
+        return Kept(row["id"], False, row["received"], row["control_id_reused"])
+    found = await connection.fetchrow(FIND, incoming.feed, incoming.sha256)
+    if found is None:
+        raise error(Category.CONFLICT, "the same message is being received at this moment")
+    await connection.execute(DELIVER, found["id"], incoming.received)
+    return Kept(found["id"], True, found["received"], found["control_id_reused"])
+
+
+def _values(incoming: Incoming, sealed: Sealed | None, claim: timedelta | None) -> Sequence[object]:
+    mappable = incoming.kind == "message"
+    return (
+        incoming.feed,
+        incoming.sha256,
+        incoming.size,
+        incoming.received,
+        incoming.kind,
+        incoming.format,
+        incoming.media_type[:MAX_HEADER_TEXT],
+        incoming.message_type,
+        incoming.control_id,
+        incoming.charset_declared,
+        incoming.charset_used,
+        incoming.charset_mismatch,
+        incoming.batch,
+        sealed.ciphertext if sealed else None,
+        sealed.kek_id if sealed else None,
+        sealed.wrapped if sealed else None,
+        "pending" if mappable else "done",
+        1 if claim and mappable else 0,
+        incoming.received + claim if claim else incoming.received,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What of a message's header stands beside it, unencrypted: nothing of the patient."""
+
+    message_type: str = ""
+    control_id: str = ""
+    charset_declared: str = ""
+    charset_used: str = ""
+    charset_mismatch: bool = False
+
+
+def describe(message: Message | None) -> Head:
+    if message is None:
+        return Head()
+    return Head(
+        _header_text("^".join(message.message_type)),
+        _header_text(message.control_id),
+        _header_text(message.charset.declared),
+        message.charset.codec,
+        message.charset.mismatch,
+    )
+
+
+def _header_text(text: str) -> str:
+    """Without NUL characters and halves of characters, which a text column cannot hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_HEADER_TEXT]
+
+
+# Reading back
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A kept message with its bytes."""
+
+    id: int
+    feed: str
+    sha256: bytes
+    received: datetime
+    media_type: str
+    control_id_reused: bool
+    data: bytes = field(repr=False)
+
+
+CONTENT = """
+SELECT m.id, m.feed, m.sha256, m.received, m.media_type, m.control_id_reused, c.ciphertext,
+  k.kek_id, k.wrapped
+FROM feeds.message m
+JOIN feeds.message_content c ON c.message_id = m.id
+JOIN feeds.message_key k ON k.message_id = m.id
+WHERE m.id = $1
+"""
+
+
+async def fetch_content(
+    connection: ReadConnection, keys: FeedKeys, message_id: int
+) -> Content | None:
+    """A kept message; None if its bytes were never kept or its key was destroyed."""
+    row = await connection.fetchrow(CONTENT, message_id)
+    if row is None:
+        return None
+    sealed = Sealed(row["ciphertext"], row["kek_id"], row["wrapped"])
+    data = unseal(keys, row["feed"], row["sha256"], sealed)
+    return Content(
+        row["id"],
+        row["feed"],
+        row["sha256"],
+        row["received"],
+        row["media_type"],
+        row["control_id_reused"],
+        data,
+    )

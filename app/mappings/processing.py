@@ -1,0 +1,514 @@
+"""Transaction 2: one kept message becomes resources, Provenance and fact states.
+
+Gather (subjects, what is known of the results) → decide (pure, again under the rows' locks) →
+apply. If the whole cannot be written, its facts are written singly, so that one bad fact does not
+hold back the others.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from app.database import Database, ReadConnection
+from app.errors import Category, SsciError
+from app.fhir import (
+    Caller,
+    Change,
+    Json,
+    Moment,
+    Operation,
+    Revise,
+    Statement,
+    Store,
+    decimal,
+    parse_json,
+)
+from app.mappings.ack import Addressee, Verdict, ack_code, build_ack, failures_of
+from app.mappings.context import Context
+from app.mappings.decisions import Decision, decide, fingerprint, merge_report
+from app.mappings.decoding import WHOLE, Read, map_message
+from app.mappings.facts import Candidate, Fact, Source
+from app.mappings.frame import Span
+from app.mappings.inbox import Content
+from app.mappings.quarantine import Settled, fact_statements, settle
+from app.mappings.reasons import Failure, Outcome, Reason
+from app.mappings.resources import (
+    CANONICAL_QUANTITY,
+    Target,
+    build_provenance,
+    with_review,
+)
+from app.mappings.result_key import keyed_id
+from app.mappings.site import FeedSetting, Site
+from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
+
+logger = logging.getLogger(__name__)
+
+CALLER = Caller("feeds")
+TRANSIENT = frozenset({Category.UNAVAILABLE, Category.CONFLICT})
+Key = tuple[str, str]
+Finish = Callable[[Sequence[Settled], datetime], list[Statement]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt at one message."""
+
+    content: Content
+    setting: FeedSetting
+    read: Read
+    addressee: Addressee
+    attempt: int
+
+    @property
+    def reviews(self) -> tuple[Reason, ...]:
+        """What wants a look about the message as a whole."""
+        found = []
+        if self.read.message is not None and self.read.message.charset.mismatch:
+            found.append(Reason.CHARSET_MISMATCH)
+        if self.content.control_id_reused:
+            found.append(Reason.CONTROL_ID_REUSE)
+        return tuple(found)
+
+
+@dataclass(slots=True)
+class Run:
+    """What one run of a transaction decided, by resource. Filled anew when the transaction is
+    repeated; `bases` are versions of deleted resources, which `meta` cannot tell."""
+
+    decisions: dict[Key, Decision] = field(default_factory=dict)
+    versions: dict[Key, int] = field(default_factory=dict)
+    bases: dict[Key, int] = field(default_factory=dict)
+
+    def note(self, key: Key, stored: Json | None, decision: Decision) -> Json | None:
+        base = int(stored["meta"]["versionId"]) if stored else self.bases.get(key, 0)
+        self.decisions[key] = decision
+        self.versions[key] = base + 1
+        return decision.resource
+
+
+class _OtherVersion(Exception):  # noqa: N818 – no error: the transaction is run again
+    """A resource had been deleted before: its version is not the one Provenance names."""
+
+    def __init__(self, bases: Mapping[Key, int]) -> None:
+        super().__init__()
+        self.bases = bases
+
+
+class Processor:
+    """Carries kept messages into the FHIR store."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        site: Site,
+        secret: bytes,
+        directory: SubjectDirectory,
+        service: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._site = site
+        self._secret = secret
+        self._directory = directory
+        self._service = service
+
+    async def process(self, job: Job) -> list[Settled]:
+        """What became of every fact of the message, committed.
+
+        Raises SsciError UNAVAILABLE or CONFLICT: nothing is decided, the message stays pending.
+        """
+        source = self._source(job)
+        facts = await self._map(job, source)
+        try:
+            return await self._write(job, source, facts)
+        except SsciError as problem:
+            if problem.category in TRANSIENT:
+                raise
+        except Exception as problem:
+            _log("a message could not be written as a whole", job, problem)
+        return await self._write_singly(job, source, facts)
+
+    def _source(self, job: Job) -> Source:
+        content = job.content
+        return Source(
+            content.feed,
+            content.sha256.hex(),
+            content.received,
+            self._site.version,
+            job.attempt,
+        )
+
+    # Gather
+
+    async def _map(self, job: Job, source: Source) -> list[Fact]:
+        context = Context(self._site, job.setting, self._secret, source)
+        try:
+            async with self._database.reading() as connection:
+                found = await self._find(connection, job)
+                facts = map_message(job.content.data, job.read, found, context)
+                facts = await _compare_with_earlier(connection, facts, job.content.id, self._secret)
+                return [await self._check_scale(connection, fact) for fact in facts]
+        except SsciError:
+            raise
+        except Exception as problem:
+            _log("a message could not be mapped", job, problem)
+            fact = Fact(0, WHOLE, Span(0, len(job.content.data)))
+            return [fact.failed(Failure(Reason.INTERNAL, "the message could not be mapped"))]
+
+    async def _find(self, connection: ReadConnection, job: Job) -> Mapping[PatientClaim, Found]:
+        claims = list(dict.fromkeys(job.read.claims.values()))
+        return await self._directory.find(connection, claims) if claims else {}
+
+    async def _check_scale(self, connection: ReadConnection, fact: Fact) -> Fact:
+        """Flags a power-of-ten jump against the subject's last result where the unit is unusual."""
+        measured = fact.measured
+        if fact.candidate is None or measured is None or not measured.unusual_unit:
+            return fact
+        last = await self._last_value(connection, fact)
+        if last is None or not _jumps(float(measured.canonical), last):
+            return fact
+        return _with_review(fact, Reason.UNIT_SUSPECT_SCALE)
+
+    async def _last_value(self, connection: ReadConnection, fact: Fact) -> float | None:
+        id = await connection.fetchval(
+            "SELECT resource_id FROM feeds.fact WHERE subject = $1 AND analyte = $2"
+            " AND effective < $3 AND outcome = 'stored' AND resource_id <> $4"
+            " ORDER BY effective DESC LIMIT 1",
+            fact.subject.number if fact.subject else "",
+            fact.analyte,
+            fact.effective,
+            fact.resource_id,
+        )
+        stored = await self._store.read(CALLER, "Observation", id) if id else None
+        return _canonical_value(parse_json(stored.body)) if stored and stored.body else None
+
+    # Apply
+
+    async def _write(self, job: Job, source: Source, facts: Sequence[Fact]) -> list[Settled]:
+        """Everything in one transaction, with the message's end."""
+        settled: list[Settled] = []
+
+        def finish(ended: Sequence[Settled], at: datetime) -> list[Statement]:
+            settled[:] = [*ended, *_reviews_of(job, len(facts))]
+            return [
+                *fact_statements(job.content.id, settled, source, at, self._secret),
+                *_end_of(job, settled),
+            ]
+
+        await self._store_facts(job, source, facts, finish)
+        return settled
+
+    async def _write_singly(self, job: Job, source: Source, facts: Sequence[Fact]) -> list[Settled]:
+        """Each fact in a transaction of its own; the last transaction ends the message."""
+        settled: list[Settled] = []
+        for fact in facts:
+            settled.append(await self._write_one(job, source, fact))
+        settled += _reviews_of(job, len(facts))
+        async with self._database.writing() as connection:
+            at = datetime.now(UTC)
+            for statement in (
+                *fact_statements(job.content.id, settled, source, at, self._secret),
+                *_end_of(job, settled),
+            ):
+                await connection.executemany(statement.sql, statement.rows)
+        return settled
+
+    async def _write_one(self, job: Job, source: Source, fact: Fact) -> Settled:
+        if fact.candidate is None:
+            return Settled(fact, fact.version)
+        ended: list[Settled] = []
+
+        def finish(each: Sequence[Settled], at: datetime) -> list[Statement]:
+            ended[:] = each
+            return fact_statements(job.content.id, each, source, at, self._secret)
+
+        try:
+            await self._store_facts(job, source, [fact], finish)
+        except SsciError as problem:
+            if problem.category in TRANSIENT:
+                raise
+            detail = f"the resource breaks a rule of FHIR: {_rule_of(problem)}"
+            return Settled(fact.failed(Failure(Reason.FHIR_INVALID, detail)))
+        except Exception as problem:
+            _log("a fact could not be written", job, problem)
+            return Settled(fact.failed(Failure(Reason.INTERNAL, "the fact could not be written")))
+        return ended[0]
+
+    async def _store_facts(
+        self, job: Job, source: Source, facts: Sequence[Fact], finish: Finish
+    ) -> None:
+        if not any(fact.candidate for fact in facts):
+            async with self._database.writing() as connection:
+                for statement in finish(
+                    [Settled(fact, fact.version) for fact in facts], datetime.now(UTC)
+                ):
+                    await connection.executemany(statement.sql, statement.rows)
+            return
+        part = facts[0].place if len(facts) == 1 else ""
+        provenance = keyed_id(
+            self._secret, "provenance", source.feed, source.sha256, str(source.attempt), part
+        )
+        run = Run()
+        while not await self._run(run, facts, source, provenance, finish):
+            run = Run(bases=run.bases)
+
+    async def _run(
+        self, run: Run, facts: Sequence[Fact], source: Source, provenance: str, finish: Finish
+    ) -> bool:
+        """Whether the transaction was committed; if not, `run.bases` says what to begin with."""
+        operations = build_operations(facts, run, source, provenance, self._service)
+
+        def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement]:
+            by_key = {(change.resource_type, change.id): change for change in changes}
+            _check_versions(run, by_key)
+            ended = [_settled(fact, run, by_key) for fact in facts]
+            return finish(ended, moment.last_updated)
+
+        try:
+            await self._store.write(CALLER, operations, also)
+        except _OtherVersion as other:
+            run.bases.update(other.bases)
+            return False
+        return True
+
+
+def _log(text: str, job: Job, problem: Exception) -> None:
+    """The kind of a failure and the message's number; never what it held."""
+    logger.error("%s: message %s: %s", text, job.content.id, type(problem).__name__)
+
+
+def _rule_of(problem: SsciError) -> str:
+    return ", ".join(issue.expression or issue.code for issue in problem.issues)[:200]
+
+
+# Decide
+
+
+def build_operations(
+    facts: Sequence[Fact], run: Run, source: Source, provenance_id: str, service: str
+) -> list[Operation]:
+    """Facts first, then what depends on their decisions: specimens, reports, Provenance."""
+    operations: list[Operation] = []
+    places: dict[Key, Fact] = {}
+    for fact in facts:
+        if fact.candidate is not None:
+            operations.append(_revise(fact.candidate, partial(_revise_fact, run, fact.candidate)))
+            places[_key(fact.candidate)] = fact
+    for name, revise in (("specimen", _revise_companion), ("report", _revise_report)):
+        for candidate, members in _companions(facts, name):
+            operations.append(_revise(candidate, partial(revise, run, candidate, members)))
+            places[_key(candidate)] = members[0]
+    synthetic = any(fact.subject is not None and fact.subject.synthetic for fact in facts)
+
+    def revise_provenance(stored: Json | None) -> Json | None:
+        targets = [
+            Target(*key, run.versions[key], fact.place, fact.span.start, fact.span.end)
+            for key, fact in places.items()
+            if run.decisions[key].kind == "store"
+        ]
+        if stored is not None or not targets:
+            return None
+        return build_provenance(provenance_id, targets, source, synthetic, service)
+
+    return [*operations, Revise("Provenance", provenance_id, revise_provenance)]
+
+
+def _revise(candidate: Candidate, revise: Any) -> Revise:
+    return Revise(candidate.resource_type, candidate.id, revise)
+
+
+def _key(candidate: Candidate) -> Key:
+    return candidate.resource_type, candidate.id
+
+
+def _companions(facts: Sequence[Fact], name: str) -> list[tuple[Candidate, list[Fact]]]:
+    """The specimens or reports of a message, each once, with their facts."""
+    found: dict[str, tuple[Candidate, list[Fact]]] = {}
+    for fact in facts:
+        candidate = getattr(fact, name)
+        if candidate is not None and fact.candidate is not None:
+            found.setdefault(candidate.id, (candidate, []))[1].append(fact)
+    return list(found.values())
+
+
+def _revise_fact(run: Run, candidate: Candidate, stored: Json | None) -> Json | None:
+    return run.note(_key(candidate), stored, decide(stored, candidate))
+
+
+def _accepted(run: Run, facts: Sequence[Fact]) -> list[Candidate]:
+    candidates = [fact.candidate for fact in facts if fact.candidate is not None]
+    return [each for each in candidates if run.decisions[_key(each)].kind != "refused"]
+
+
+def _revise_companion(
+    run: Run, candidate: Candidate, facts: Sequence[Fact], stored: Json | None
+) -> Json | None:
+    accepted = _accepted(run, facts)
+    decision = decide(stored, candidate) if accepted else Decision("refused")
+    return run.note(_key(candidate), stored, decision)
+
+
+def _revise_report(
+    run: Run, candidate: Candidate, facts: Sequence[Fact], stored: Json | None
+) -> Json | None:
+    results: list[Json] = [
+        {"reference": f"{each.resource_type}/{each.id}"} for each in _accepted(run, facts)
+    ]
+    return run.note(_key(candidate), stored, merge_report(stored, candidate, results))
+
+
+def _check_versions(run: Run, changes: Mapping[Key, Change]) -> None:
+    wrong = {
+        key: changes[key].version - 1
+        for key, decision in run.decisions.items()
+        if decision.kind == "store" and changes[key].version != run.versions[key]
+    }
+    if wrong:
+        raise _OtherVersion(wrong)
+
+
+def _settled(fact: Fact, run: Run, changes: Mapping[Key, Change]) -> Settled:
+    if fact.candidate is None:
+        return Settled(fact, fact.version)
+    key = _key(fact.candidate)
+    return settle(fact, run.decisions[key], changes[key])
+
+
+# Corrections, scale
+
+
+EARLIER = """
+SELECT resource_id, resource_version, message_id, outcome, reason, fingerprint FROM feeds.fact
+WHERE resource_id = ANY($1) AND message_id <> $2
+"""
+
+
+async def _compare_with_earlier(
+    connection: ReadConnection, facts: Sequence[Fact], message_id: int, secret: bytes
+) -> list[Fact]:
+    """What earlier messages said of the same results decides two things: a re-send is settled at
+    once, and a correction whose original was received but could not be stored has its original."""
+    ids = [fact.candidate.id for fact in facts if fact.candidate]
+    if not ids:
+        return list(facts)
+    rows = await connection.fetch(EARLIER, ids, message_id)
+    said = {
+        (row["resource_id"], row["fingerprint"]): row
+        for row in rows
+        if row["message_id"] < message_id and row["outcome"] != Outcome.QUARANTINED
+    }
+    unreadable = {
+        row["resource_id"]
+        for row in rows
+        if row["outcome"] == Outcome.QUARANTINED
+        and row["reason"] != Reason.CORRECTION_WITHOUT_ORIGINAL
+    }
+    return [_compared(fact, said, unreadable, secret) for fact in facts]
+
+
+def _compared(
+    fact: Fact, said: Mapping[tuple[str, bytes], Any], unreadable: set[str], secret: bytes
+) -> Fact:
+    if fact.candidate is None:
+        return fact
+    earlier = said.get((fact.candidate.id, fingerprint(fact, secret) or b""))
+    if earlier is not None:
+        told = f"said before by message {earlier['message_id']}"
+        return replace(fact.settled(Outcome.UNCHANGED, told), version=earlier["resource_version"])
+    if fact.candidate.id in unreadable and not fact.candidate.keeps_value:
+        return _admitted(fact)
+    return fact
+
+
+def _admitted(fact: Fact) -> Fact:
+    if fact.candidate is None:
+        return fact
+    return replace(fact, candidate=replace(fact.candidate, needs_original=False))
+
+
+def _jumps(value: float, last: float) -> bool:
+    """Whether the ratio is about ten, a hundred … or a tenth, a hundredth …"""
+    if value <= 0 or last <= 0:
+        return False
+    power = math.log10(value / last)
+    return round(power) != 0 and abs(power - round(power)) < 0.2
+
+
+def _canonical_value(resource: Json) -> float | None:
+    beside = [
+        item["valueQuantity"]
+        for item in resource.get("extension", [])
+        if item.get("url") == CANONICAL_QUANTITY
+    ]
+    quantity = beside[0] if beside else resource.get("valueQuantity")
+    return float(decimal(quantity["value"])) if quantity else None
+
+
+def _with_review(fact: Fact, reason: Reason) -> Fact:
+    if fact.candidate is None:
+        return fact
+    resource = with_review(fact.candidate.resource, reason)
+    return replace(
+        fact,
+        reviews=(*fact.reviews, reason),
+        candidate=replace(fact.candidate, resource=resource),
+    )
+
+
+# The message's end
+
+
+def _reviews_of(job: Job, ordinal: int) -> list[Settled]:
+    span = job.read.message.header.span if job.read.message else Span(0, 0)
+    return [
+        Settled(Fact(ordinal + n, WHOLE, span).settled(Outcome.REVIEW, text, reason))
+        for n, (reason, text) in enumerate((each, _REVIEW_TEXTS[each]) for each in job.reviews)
+    ]
+
+
+_REVIEW_TEXTS = {
+    Reason.CHARSET_MISMATCH: "the bytes are not in the charset that was declared",
+    Reason.CONTROL_ID_REUSE: "other bytes were received under this MSH-10",
+}
+
+END = """
+UPDATE feeds.processing SET state = 'done', finished = started, claimed_until = now()
+WHERE message_id = $1
+"""
+ACKNOWLEDGE = """
+INSERT INTO feeds.acknowledgement (message_id, code, body) VALUES ($1, $2, $3)
+ON CONFLICT (message_id) DO NOTHING
+"""
+
+
+def _end_of(job: Job, settled: Sequence[Settled]) -> list[Statement]:
+    id = job.content.id
+    verdict = verdict_of(job)
+    body = acknowledge(job, [each.fact for each in settled])
+    row = (id, ack_code(job.addressee, verdict), body)
+    return [Statement(END, [(id,)]), Statement(ACKNOWLEDGE, [row])]
+
+
+def verdict_of(job: Job) -> Verdict:
+    """Kept is accepted, also with quarantined facts; only a message without a readable MSH is
+    rejected although it was kept."""
+    return "reject" if job.read.message is None and job.addressee.control_id == "" else "accept"
+
+
+def acknowledge(job: Job, facts: Sequence[Fact]) -> bytes:
+    """The acknowledgement of a processed message."""
+    return build_ack(
+        job.addressee,
+        verdict_of(job),
+        f"SSCI{job.content.id}",
+        job.content.received,
+        failures_of(facts),
+    )
