@@ -1,4 +1,4 @@
-"""`python -m bench plans`: the suite's commands."""
+"""`python -m bench load|plans`: requests per second beside the raw limit; plans of hot queries."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from bench import plans
+from bench import load, plans
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", choices=["plans"], nargs="?", default="plans")
-    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("what", choices=["plans", "load"], nargs="?", default="load")
+    parser.add_argument("--count", type=int, help="Observations; plans: 1,000,000, load: 4,000")
     parser.add_argument("--data-dir", type=Path, help="kept for the next run; default: temporary")
-    parser.add_argument("--out", type=Path, help="file for the plans")
+    parser.add_argument("--seconds", type=float, default=4.0, help="load: length of each run")
+    parser.add_argument("--out", type=Path, help="file for the result")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ssci-bench-") as folder:
         Path(folder).chmod(0o755)  # PostgreSQL's own user passes through
-        text = asyncio.run(plans.run(asked.count, asked.data_dir or Path(folder)))
+        data_dir = asked.data_dir or Path(folder)
+        if asked.what == "plans":
+            work = plans.run(asked.count or 1_000_000, data_dir)
+        else:
+            work = load.run(asked.count or 4_000, data_dir, asked.seconds)
+        text = asyncio.run(work)
     if asked.out is not None:
         asked.out.write_text(text, "utf-8")
 

@@ -68,20 +68,20 @@ def build_observation(number: int, draw: random.Random) -> Json:
     }
 
 
-async def fill(database: Database, count: int) -> None:
-    """`count` Observations; progress on stdout."""
+async def fill(database: Database, count: int, *, one_patient: bool = False) -> None:
+    """`count` Observations; progress on stdout. `one_patient`: all are platelet counts of P0."""
     registry = load_registry()
     place = load_layout(registry)["Observation"]
-    indexer = Indexer(
-        place, Extractor(registry, "Observation").extract, ZoneInfo("Asia/Shanghai"), None
-    )
-    columns = ["id", "version", "last_updated", "body", *search_columns(place)]
+    indexer = Indexer(place, Extractor(registry, "Observation"), ZoneInfo("Asia/Shanghai"), None)
+    fixed = ["id", "version", "last_updated", "method", "created", "body"]
+    columns = [*fixed, *search_columns(place)]
     draw = random.Random(1)
     for first in range(0, count, BATCH):
         async with database.writing() as connection:
             moment = await connection.fetchrow("SELECT last_updated FROM fhir.begin_write()")
             assert moment is not None
-            made = list(_rows(first, min(first + BATCH, count), draw, moment[0], indexer))
+            numbers = range(first, min(first + BATCH, count))
+            made = list(_rows(numbers, draw, moment[0], indexer, one_patient))
             await connection.copy("fhir.observation", columns, [row for row, _ in made])
             await connection.copy(
                 "fhir.observation_hot",
@@ -92,11 +92,14 @@ async def fill(database: Database, count: int) -> None:
 
 
 def _rows(
-    first: int, last: int, draw: random.Random, at: datetime, indexer: Indexer
+    numbers: range, draw: random.Random, at: datetime, indexer: Indexer, one_patient: bool
 ) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
-    for number in range(first, last):
+    for number in numbers:
         id = f"o{number:08}"
-        resource = with_meta(build_observation(number, draw), id, 1, at)
+        made = build_observation(number * len(CODES) if one_patient else number, draw)
+        if one_patient:
+            made["subject"] = {"reference": "Patient/P0"}
+        resource = with_meta(made, id, 1, at)
         row = indexer.index(resource)
         hot = [(id, *held) for held in indexer.hot_rows(resource, row)]
-        yield (id, 1, at, dump_json(resource), *row.values()), hot
+        yield (id, 1, at, "PUT", True, dump_json(resource), *row.values()), hot

@@ -45,6 +45,17 @@ QUERIES = (
     "_lastUpdated=ge2018-01-01&category=laboratory&_sort=_lastUpdated",
     "_sort=-_lastUpdated",
     "patient=P77&_include=Observation:specimen",
+    "value-quantity=gt199|http://unitsofmeasure.org|10*3/uL",
+    "code-value-quantity=777-3$gt199|http://unitsofmeasure.org|10*9/L",
+    "patient=P77&code-value-quantity=777-3$gt150&_sort=-date",
+    "code:text=a lab&patient=P77",
+    "patient.identifier=unknown|1",
+    "patient.identifier=unknown|1&code=777-3&_sort=-date",
+    "patient.gender=female&code=777-3&_sort=-date",
+    "specimen.type=unknown",
+    "patient=P77&code=777-3&_total=accurate&_count=10",
+    "code=777-3&_summary=count",
+    "code=777-3&_total=estimate&_count=10",
     "",
 )
 REPEATS = 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -53,13 +54,13 @@ def store_on(database: Database, contributors: tuple[Contributor, ...] = ()) -> 
 BASE = "http://test/fhir"
 
 
-def fhir_client(store: Store) -> httpx.AsyncClient:
+def fhir_client(store: Store, *, max_body: int = 1_000_000, **options: Any) -> httpx.AsyncClient:
     """A client of the FHIR API over `store`, in process; no tokens asked."""
 
     async def authenticate(_scope: object) -> Caller:
         return CALLER
 
     registry, layout = facts()
-    settings = FhirSettings(None, "/fhir", ZONE, 1_000_000, "0")
+    settings = FhirSettings(None, "/fhir", ZONE, max_body, "0", **options)
     app = FhirApp(store, registry, layout, settings, authenticate)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE)

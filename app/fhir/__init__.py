@@ -20,9 +20,10 @@ from app.fhir.model import (
     Update,
 )
 from app.fhir.outcome import build_outcome
+from app.fhir.pages import Page
 from app.fhir.registry import Registry, load_registry
 from app.fhir.request import Reading, SearchRequest, parse_search
-from app.fhir.store import Page, Store, Stored, iterate_history, open_store
+from app.fhir.store import Store, Stored, iterate_history, open_store
 from app.fhir.times import Interval, parse_date, parse_period
 from app.fhir.validate import PatientPolicy, Validator
 

@@ -8,9 +8,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.errors import Category, error
-from app.fhir.index import fold
+from app.fhir.criteria import (
+    Amount,
+    DateRange,
+    Parts,
+    Reference,
+    Text,
+    Token,
+    TypedIdentifier,
+    Value,
+    Words,
+)
+from app.fhir.folding import MAX_STRING, fold
+from app.fhir.index import PAIR
 from app.fhir.layout import Home, TypeLayout
-from app.fhir.request import Amount, DateRange, Reference, Text, Token, Value
+from app.fhir.literals import UCUM
 from app.fhir.tables import MISSING_FROM
 
 
@@ -48,13 +60,28 @@ def token_entries(code: str, modifier: str | None, value: Value) -> list[str]:
         if value.system is None:
             return [f"{code}:{value.code}"]
         return [f"{code}={value.system}|{value.code}"]
+    if isinstance(value, TypedIdentifier):
+        return [f"{code}^{value.system}|{value.code}|{value.value}"]
     if isinstance(value, Reference):
         if value.url is not None:
             return [f"{code}={value.url}"]
         if value.resource_type is None:
             return [f"{code}:{value.id}"]
         return [f"{code}={value.resource_type}/{value.id}"]
+    if modifier == "above":
+        return [f"{code}={address}" for address in _addresses_above(text_of(value))]
     return [f"{code}={text_of(value)}"]
+
+
+def _addresses_above(address: str) -> list[str]:
+    """The address and those it lies below: `http://a/b/c`, `http://a/b`, `http://a`, each also
+    with a `/` at its end. https://hl7.org/fhir/R4/search.html#uri"""
+    found = [address]
+    start = address.find("://") + 3 if "://" in address else 0
+    for end in range(len(address) - 1, start, -1):
+        if address[end] == "/":
+            found += [address[: end + 1], address[:end]]
+    return list(dict.fromkeys(found))
 
 
 def text_of(value: Value) -> str:
@@ -83,11 +110,13 @@ def present(bind: Binder, place: TypeLayout, home: Home) -> str:
         return some(present(bind, place, place.homes[part]) for part in home.parts)
     if home.kind == "tokens" and home.on_patient and home.parameter.code == "patient":
         return "(r.patient IS NOT NULL)"
+    if home.kind == "words":
+        return f"EXISTS (SELECT FROM unnest(r.strings) t WHERE starts_with(t, '{home.column}~'))"
     name = bind(home.parameter.code)
     column = "tokens" if home.kind == "tokens" else "strings"
     return (
         f"EXISTS (SELECT FROM unnest(r.{column}) t WHERE"
-        f" split_part(translate(t, '=:@#~', '====='), '=', 1) = {name}::text)"
+        f" split_part(translate(t, '=:@#~^', '======'), '=', 1) = {name}::text)"
     )
 
 
@@ -104,7 +133,47 @@ def value_condition(
         return some(
             value_condition(bind, place, place.homes[part], modifier, value) for part in home.parts
         )
+    if home.kind == "composite":
+        return _composite_condition(bind, place, home, value)
+    if home.kind == "words":
+        return _words_condition(bind, home.parameter.code, value)
+    if home.kind == "tokens":
+        return _token_condition(bind, home.parameter.code, modifier, text_of(value))
     return _string_condition(bind, home.parameter.code, modifier, text_of(value))
+
+
+def _token_condition(bind: Binder, code: str, modifier: str | None, text: str) -> str:
+    """What is not an entry of `tokens` as a whole: `:text`, and `:below` an address."""
+    if modifier == "text":
+        return _begins(bind, code, text)
+    exact, below = bind(f"{code}={text}"), bind(f"{code}={text.rstrip('/')}/")
+    return (
+        f"EXISTS (SELECT FROM unnest(r.tokens) t"
+        f" WHERE t = {exact}::text OR starts_with(t, {below}::text))"
+    )
+
+
+def _composite_condition(bind: Binder, place: TypeLayout, home: Home, value: Value) -> str:
+    """Both parts on one part of the resource."""
+    if not isinstance(value, Parts):
+        raise TypeError(f"no parts: {value}")
+    codes = home.components
+    if home.measured:
+        forms = [entry[len(codes[0]) :] for entry in token_entries(codes[0], None, value.values[0])]
+        column = f"r.{home.column}"
+        arrays = ", ".join(f"{column}_{name}" for name in ("codes", "units", "lows", "highs"))
+        exact = _exact_amount(bind, value.values[1])
+        return (
+            f"EXISTS (SELECT FROM unnest({arrays}) AS v(c, u, l, h)"
+            f" WHERE v.c = ANY({bind(forms)}::text[]) AND {exact})"
+        )
+    first, second = (
+        [entry[len(code) :] for entry in token_entries(code, None, part)]
+        for code, part in zip(codes, value.values, strict=True)
+    )
+    name = home.parameter.code
+    entries = [f"{name}={one}{PAIR}{other}" for one in first for other in second]
+    return f"r.tokens && {bind(entries)}::text[]"
 
 
 def _range_of(value: Value) -> DateRange:
@@ -174,22 +243,48 @@ _BOUND: Mapping[str, str] = {
 }
 
 
-def _amount_condition(bind: Binder, home: Home, value: Value) -> str:
+def _ways(value: Value) -> list[Amount]:
+    """The amount as it is to be compared: in base units where its unit is known to be one of
+    UCUM's; as given; or, where the unit's system was left open, either."""
     if not isinstance(value, Amount):
         raise TypeError(f"no amount: {value}")
-    low, high, exact = (f"{bind(v)}::numeric" for v in (value.low, value.high, value.value))
-    unit = f"{bind(value.unit)}::text"
-    names = {"low": low, "high": high, "value": exact}
-    condition = _AMOUNT[value.prefix].format(start="v.l", end="v.h", **names)
-    bound = _AMOUNT_BOUND[value.prefix].format(
-        start=f"r.{home.column}_min", end=f"r.{home.column}_max", **names
-    )
-    used = f"{low} <= {high} AND {exact} IS NOT NULL"
+    if value.canonical is None:
+        return [value]
+    if value.unit.startswith(f"{UCUM}|"):
+        return [value.canonical]
+    return [value, value.canonical]
+
+
+def _exact_amount(bind: Binder, value: Value) -> str:
+    """What must hold of one entry v(u, l, h)."""
+    return some(_exact(bind, way, _names(bind, way)) for way in _ways(value))
+
+
+def _exact(bind: Binder, amount: Amount, names: Mapping[str, str]) -> str:
+    condition = _AMOUNT[amount.prefix].format(start="v.l", end="v.h", **names)
+    used = f"{names['low']} <= {names['high']} AND {names['value']} IS NOT NULL"
+    return f"(v.u = {bind(amount.unit)}::text AND {condition} AND {used})"
+
+
+def _names(bind: Binder, amount: Amount) -> dict[str, str]:
+    held = {"low": amount.low, "high": amount.high, "value": amount.value}
+    return {name: f"{bind(number)}::numeric" for name, number in held.items()}
+
+
+def _amount_condition(bind: Binder, home: Home, value: Value) -> str:
+    return some(_amount_way(bind, home, way, way is not value) for way in _ways(value))
+
+
+def _amount_way(bind: Binder, home: Home, amount: Amount, scaled: bool) -> str:
     column = f"r.{home.column}"
-    values = f"unnest({column}_units, {column}_lows, {column}_highs) AS v(u, l, h)"
-    return (
-        f"({bound} AND EXISTS (SELECT FROM {values} WHERE v.u = {unit} AND {condition} AND {used}))"
+    kind = "_canonical" if scaled else ""
+    names = _names(bind, amount)
+    bound = _AMOUNT_BOUND[amount.prefix].format(
+        start=f"{column}{kind}_min", end=f"{column}{kind}_max", **names
     )
+    values = f"unnest({column}_units, {column}_lows, {column}_highs) AS v(u, l, h)"
+    exact = _exact(bind, amount, names)
+    return f"({bound} AND EXISTS (SELECT FROM {values} WHERE {exact}))"
 
 
 _AMOUNT: Mapping[str, str] = {
@@ -218,14 +313,52 @@ _AMOUNT_BOUND: Mapping[str, str] = {
 
 def _string_condition(bind: Binder, code: str, modifier: str | None, text: str) -> str:
     if modifier == "exact":
-        return f"r.strings @> ARRAY[{bind(f'{code}={text[:500]}')}::text]"
-    if modifier == "contains":
-        needle = bind(fold(text))
-        prefix = bind(f"{code}~")
-        return (
-            f"EXISTS (SELECT FROM unnest(r.strings) s WHERE starts_with(s, {prefix}::text)"
-            f" AND strpos(s, {needle}::text) > length({prefix}::text))"
-        )
-    lexeme = f"{code}~{fold(text)}".replace("\\", "\\\\").replace("'", "''")
-    prefix = bind(f"'{lexeme}':*")
-    return f"(r.strings <> '{{}}' AND array_to_tsvector(r.strings) @@ {prefix}::text::tsquery)"
+        return f"r.strings @> ARRAY[{bind(f'{code}={text[:MAX_STRING]}')}::text]"
+    if modifier == "equals":
+        return _matches(bind, [_lexeme(f"{code}~{fold(text)}")])
+    if modifier in ("contains", "ends", "text"):
+        return _within(bind, code, modifier, fold(text))
+    return _begins(bind, code, text)
+
+
+_WITHIN: Mapping[str, str] = {
+    "contains": "strpos(s, {needle}) > length({prefix})",
+    "ends": "right(s, length({needle})) = {needle}"
+    " AND length(s) >= length({prefix}) + length({needle})",
+    "text": "to_tsvector('simple', substr(s, length({prefix}) + 1))"
+    " @@ plainto_tsquery('simple', {needle})",
+}
+
+
+def _within(bind: Binder, code: str, modifier: str, folded: str) -> str:
+    needle, prefix = f"{bind(folded)}::text", f"{bind(f'{code}~')}::text"
+    condition = _WITHIN[modifier].format(needle=needle, prefix=prefix)
+    return (
+        f"EXISTS (SELECT FROM unnest(r.strings) s WHERE starts_with(s, {prefix}) AND {condition})"
+    )
+
+
+def _begins(bind: Binder, code: str, text: str) -> str:
+    return _matches(bind, [_lexeme(f"{code}~{fold(text)}") + ":*"])
+
+
+def _words_condition(bind: Binder, code: str, value: Value) -> str:
+    if not isinstance(value, Words):
+        raise TypeError(f"no words: {value}")
+    return _matches(
+        bind,
+        [
+            _lexeme(f"{code}~{word.removesuffix('*')}") + (":*" if word.endswith("*") else "")
+            for word in value.words
+        ],
+    )
+
+
+def _lexeme(text: str) -> str:
+    doubled = text.replace("\\", "\\\\").replace("'", "''")
+    return f"'{doubled}'"
+
+
+def _matches(bind: Binder, lexemes: Iterable[str]) -> str:
+    query = bind(" & ".join(lexemes))
+    return f"(r.strings <> '{{}}' AND array_to_tsvector(r.strings) @@ {query}::text::tsquery)"

@@ -6,67 +6,87 @@ Entries of `tokens` begin with the parameter, then a sign that tells the form:
     code=|777-3                   a code without a system    code@http…   any code of the system
     subject=Patient/SSCI-001      a reference                subject:…    its id, of any type
     subject#system|value          a reference's identifier   url=http…    a uri or canonical
+    identifier^system|code|value  an identifier with the coding of its type
+    component-code-value-concept= a pair of a composite: two forms of the above, `PAIR` between them
 
-Entries of `strings`: `name~` folded (no case, no accents), `name=` as written; at most
-500 characters each.
+Entries of `strings`: `name~` folded (no case, no accents), for tokens their texts and displays,
+for `_text` and `_content` single words; `name=` as written; at most 500 characters each.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from decimal import Decimal
+from itertools import chain, islice, product
 from typing import Any
 
 from app.errors import Category, error
 from app.fhir.codec import decimal
-from app.fhir.expression import Value
-from app.fhir.layout import Home, TypeLayout
+from app.fhir.expression import Extractor, Step, Value
+from app.fhir.folding import MAX_STRING, fold, words_of
+from app.fhir.layout import CONTENT, NARRATIVE, Home, TypeLayout
+from app.fhir.literals import CANONICAL, UCUM
 from app.fhir.model import Json
 from app.fhir.tables import MISSING_FROM, MISSING_TO
 from app.fhir.times import Interval, parse_date, parse_period
+from app.fhir.ucum import canonical
 
-MAX_STRING = 500
 MAX_STRINGS_SIZE = 1_000_000
-UCUM = "http://unitsofmeasure.org"
+MAX_WORDS = 5_000
+"""Different words of one resource that full-text search knows; what comes later is not found."""
+PAIR = "\x1f"
+"""Stands between the parts of a composite's entry; no FHIR string may contain it."""
 _INFINITY = Decimal("Infinity")
+_TAG = re.compile(r"<[^>]*>")
 _LITERAL = re.compile(
     r"(?:(?P<base>https?://.+)/)?(?P<local>(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64}))"
     r"(?:/_history/[^/]+)?"
 )
 
 Row = dict[str, Any]
-Extract = Callable[[Json], Mapping[str, Sequence[Value]]]
+Entry = tuple[str, Decimal, Decimal]
+"""(unit key, low, high) of an amount."""
 
 
 class Indexer:
     """Turns a resource of one type into the search columns of its row."""
 
     def __init__(
-        self, place: TypeLayout, extract: Extract, zone: tzinfo, base_url: str | None
+        self, place: TypeLayout, extractor: Extractor, zone: tzinfo, base_url: str | None
     ) -> None:
         self._place = place
-        self._extract = extract
+        self._extract = extractor.extract
+        self._extract_composites = extractor.extract_composites
         self._zone = zone
         self._base_url = base_url
         self._intervals = list(place.intervals())
         self._amounts = list(place.amounts())
         self._terms = [h for h in place.homes.values() if h.kind in ("tokens", "strings")]
+        self._composites = list(place.composites())
+        self._composite_keys = frozenset(_first_keys(self._composites))
+        self._has_content = CONTENT in place.homes
+        self._has_patient = place.has_patient
 
     def index(self, resource: Json) -> Row:
         """Column name → value, for every search column of the type's table."""
         found = self._extract(resource)
         row: Row = {}
-        if self._place.has_patient:
+        if self._has_patient:
             row["patient"] = self._patient(found)
-        self._index_terms(found, row)
+        tokens: dict[str, None] = {}
+        strings: dict[str, None] = {}
+        self._gather_terms(found, tokens, strings)
+        self._gather_words(resource, strings)
+        measured = self._index_composites(resource, tokens)
+        row["tokens"] = list(tokens)
+        row["strings"] = _bounded(strings)
         for home in self._intervals:
             self._index_interval(home, found.get(home.parameter.code, ()), row)
         for home in self._amounts:
             _index_amount(home, found.get(home.parameter.code, ()), row)
-        return row
+        return row | measured
 
     def hot_rows(self, resource: Json, row: Row) -> list[tuple[Any, ...]]:
         """Rows (id, code, systems, patient, from, to) of the narrow table, one per code."""
@@ -98,26 +118,64 @@ class Indexer:
         match = _LITERAL.fullmatch(text) if isinstance(text, str) else None
         return match if match and match["base"] in (None, self._base_url) else None
 
-    def _index_terms(self, found: Mapping[str, Sequence[Value]], row: Row) -> None:
-        tokens: dict[str, None] = {}
-        strings: dict[str, None] = {}
+    def _gather_terms(
+        self,
+        found: Mapping[str, Sequence[Value]],
+        tokens: dict[str, None],
+        strings: dict[str, None],
+    ) -> None:
         for home in self._terms:
             code = home.parameter.code
-            if code == "patient" and home.on_patient:
-                continue  # the column holds it, and `subject` has the other forms
-            for value in found.get(code, ()):
+            values = found.get(code)
+            if values is None or (code == "patient" and home.on_patient):
+                continue  # the column holds a patient, and `subject` has the other forms
+            for value in values:
                 if home.kind == "strings":
                     strings.update(dict.fromkeys(_string_entries(code, value)))
-                else:
-                    tokens.update(dict.fromkeys(self._token_entries(home, value)))
-        if sum(map(len, strings)) * 4 > MAX_STRINGS_SIZE:
-            raise error(
-                Category.UNPROCESSABLE,
-                f"searchable strings of more than {MAX_STRINGS_SIZE // 4} characters",
-                code="too-long",
-            )
-        row["tokens"] = list(tokens)
-        row["strings"] = list(strings)
+                    continue
+                for entry in self._token_entries(home, value):
+                    tokens[entry] = None
+                if home.parameter.type == "token" and type(value.value) is dict:
+                    for entry in _display_entries(code, value):
+                        strings[entry] = None
+
+    def _gather_words(self, resource: Json, strings: dict[str, None]) -> None:
+        """https://hl7.org/fhir/R4/search.html#text"""
+        narrative = (resource.get("text") or {}).get("div")
+        if narrative:
+            for word in _distinct(words_of(_TAG.sub(" ", narrative))):
+                strings[f"{NARRATIVE}~{word}"] = None
+        if self._has_content:
+            for word in _distinct(word for text in _texts_in(resource) for word in words_of(text)):
+                strings[f"{CONTENT}~{word}"] = None
+
+    def _index_composites(self, resource: Json, tokens: dict[str, None]) -> Row:
+        """Pairs that stand on one part of the resource (a component, a use context): entries of
+        `tokens`, or columns of their own."""
+        row: Row = {}
+        present = not self._composite_keys.isdisjoint(resource)
+        found = self._extract_composites(resource) if present else {}
+        for home in self._composites:
+            pairs = found.get(home.parameter.code, ())
+            if home.measured:
+                _measure_pairs(home, pairs, row, self._place)
+            else:
+                entries = (self._pair_entries(home, *pair) for pair in pairs)
+                tokens.update(dict.fromkeys(chain.from_iterable(entries)))
+        return row
+
+    def _pair_entries(
+        self, home: Home, firsts: Sequence[Value], seconds: Sequence[Value]
+    ) -> Iterator[str]:
+        first, second = (self._place.homes[code] for code in home.components)
+        for one, other in product(self._forms(first, firsts), self._forms(second, seconds)):
+            yield f"{home.parameter.code}={one}{PAIR}{other}"
+
+    def _forms(self, home: Home, values: Sequence[Value]) -> list[str]:
+        """The entries of the values, without the parameter's name."""
+        known = home.parameter.values
+        entries = (self._token_entries(home, value) for value in values if value.type in known)
+        return [entry[len(home.parameter.code) :] for entry in chain.from_iterable(entries)]
 
     def _token_entries(self, home: Home, value: Value) -> Iterator[str]:
         kind, code = home.parameter.type, home.parameter.code
@@ -165,6 +223,32 @@ def _coded_entries(home: Home, value: Value) -> Iterator[str]:
             yield f"{name}:{code}"
         if system:
             yield f"{name}@{system}"
+    if value.type == "Identifier":
+        yield from _typed_identifier_entries(name, value.value)
+
+
+def _typed_identifier_entries(name: str, identifier: Json) -> Iterator[str]:
+    """https://hl7.org/fhir/R4/search.html#of-type"""
+    for coding in (identifier.get("type") or {}).get("coding") or ():
+        if "code" in coding and "value" in identifier:
+            system = coding.get("system", "")
+            yield f"{name}^{system}|{coding['code']}|{identifier['value']}"
+
+
+def _display_entries(name: str, value: Value) -> Iterator[str]:
+    """What `:text` searches: texts and displays of a concept, of an identifier's type."""
+    held = value.value
+    if value.type == "Identifier":
+        held = held.get("type")
+        if held is None:
+            return
+    if "text" in held:
+        yield f"{name}~{fold(held['text'])}"
+    if "display" in held:
+        yield f"{name}~{fold(held['display'])}"
+    for coding in held.get("coding", ()):
+        if "display" in coding:
+            yield f"{name}~{fold(coding['display'])}"
 
 
 def token_pairs(value: Value) -> Iterator[tuple[str | None, str | None]]:
@@ -190,12 +274,6 @@ def _canonical_entries(name: str, text: str) -> Iterator[str]:
     bare, _, version = text.partition("|")
     if version:
         yield f"{name}={bare}"
-
-
-def fold(text: str) -> str:
-    """Case and accents away, as string search compares."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(c for c in decomposed if not unicodedata.combining(c))[:MAX_STRING]
 
 
 def _string_entries(name: str, value: Value) -> Iterator[str]:
@@ -246,19 +324,47 @@ def _timing_interval(timing: Json, zone: tzinfo) -> Interval | None:
     return Interval(min(i.start for i in limits), max(i.end for i in limits))
 
 
+_AMOUNT_COLUMNS = ("min", "max", "canonical_min", "canonical_max", "units", "lows", "highs")
+
+
 def _index_amount(home: Home, values: Sequence[Value], row: Row) -> None:
-    held = [entry for value in values for entry in amount_entries(value)]
-    lows, highs = [e[1] for e in held], [e[2] for e in held]
+    """The bounds as sent and those in base units are apart: they are of different sizes."""
     column = home.column
-    row[f"{column}_min"] = min(lows, default=None)
-    row[f"{column}_max"] = max(highs, default=None)
-    row[f"{column}_units"] = [e[0] for e in held] or None
-    row[f"{column}_lows"] = lows or None
-    row[f"{column}_highs"] = highs or None
+    row.update({f"{column}_{name}": None for name in _AMOUNT_COLUMNS})
+    held = [entry for value in values for entry in amount_entries(value)]
+    if not held:
+        return
+    units, lows, highs = zip(*held, strict=True)
+    row[f"{column}_units"], row[f"{column}_lows"] = list(units), list(lows)
+    row[f"{column}_highs"] = list(highs)
+    sent = [entry for entry in held if entry[0][:1] != CANONICAL]
+    row[f"{column}_min"] = min(entry[1] for entry in sent)
+    row[f"{column}_max"] = max(entry[2] for entry in sent)
+    if len(sent) < len(held):
+        scaled = [entry for entry in held if entry[0][:1] == CANONICAL]
+        row[f"{column}_canonical_min"] = min(entry[1] for entry in scaled)
+        row[f"{column}_canonical_max"] = max(entry[2] for entry in scaled)
 
 
-def amount_entries(value: Value) -> Iterator[tuple[str, Decimal, Decimal]]:
-    """(unit key, low, high) of a number, Quantity or Range, once per unit key it answers to.
+def _measure_pairs(
+    home: Home, pairs: Iterable[tuple[Sequence[Value], ...]], row: Row, place: TypeLayout
+) -> None:
+    """A token and an amount of the same part, in all their forms."""
+    first = place.homes[home.components[0]]
+    held = [
+        (entry[len(first.parameter.code) :], *amount)
+        for tokens, amounts in pairs
+        for token in tokens
+        for entry in _coded_entries(first, token)
+        for value in amounts
+        for amount in amount_entries(value)
+    ]
+    for name, position in (("codes", 0), ("units", 1), ("lows", 2), ("highs", 3)):
+        row[f"{home.column}_{name}"] = [entry[position] for entry in held] or None
+
+
+def amount_entries(value: Value) -> Iterator[Entry]:
+    """A number, Quantity or Range, once per unit key it answers to.
 
     A comparator opens the interval: `<2.0` is everything up to 2.0.
     """
@@ -270,14 +376,31 @@ def amount_entries(value: Value) -> Iterator[tuple[str, Decimal, Decimal]]:
     if "low" in held or "high" in held:
         low = _number_of(held.get("low"), -_INFINITY)
         high = _number_of(held.get("high"), _INFINITY)
-        keys = _unit_keys(held.get("low") or held.get("high") or {})
+        unit = held.get("low") or held.get("high") or {}
     elif "value" in held:
         low, high = _comparable(decimal(held["value"]), held.get("comparator"))
-        keys = _unit_keys(held)
+        unit = held
     else:
         return
-    for key in keys:
+    code = unit.get("code")
+    scaled = _scaled(code, low, high) if code and unit.get("system") == UCUM else None
+    for key in _unit_keys(unit, scaled is not None):
         yield key, low, high
+    if scaled is not None:
+        yield scaled
+
+
+def _scaled(code: str, low: Decimal, high: Decimal) -> Entry | None:
+    start = _in_base_units(low, code)
+    end = start if low is high else _in_base_units(high, code)
+    return (CANONICAL + start[1], start[0], end[0]) if start and end else None
+
+
+def _in_base_units(number: Decimal, code: str) -> tuple[Decimal, str] | None:
+    if number is _INFINITY or number.is_infinite():
+        known = canonical(Decimal(0), code)
+        return (number, known[1]) if known else None
+    return canonical(number, code)
 
 
 def _number_of(quantity: Json | None, default: Decimal) -> Decimal:
@@ -292,12 +415,51 @@ def _comparable(value: Decimal, comparator: str | None) -> tuple[Decimal, Decima
     return value, value
 
 
-def _unit_keys(quantity: Json) -> dict[str, None]:
+def _unit_keys(quantity: Json, is_scaled: bool) -> dict[str, None]:
+    """What an amount is found by; one in base units too needs no key of its system."""
     keys = {"": None}
-    system, code, unit = (quantity.get(k) for k in ("system", "code", "unit"))
+    code, unit = quantity.get("code"), quantity.get("unit")
     if code:
-        keys[f"{system or ''}|{code}"] = None
+        if not is_scaled:
+            keys[f"{quantity.get('system') or ''}|{code}"] = None
         keys[f"|{code}"] = None
     if unit:
         keys[f"|{unit}"] = None
     return keys
+
+
+def _first_keys(composites: Iterable[Home]) -> Iterator[str]:
+    """The elements of the resource under which the composites' parts stand."""
+    for home in composites:
+        for path in home.parameter.paths:
+            yield from (step.key for step in path.steps[:1] if isinstance(step, Step))
+
+
+def _distinct(words: Iterator[str]) -> Iterator[str]:
+    return islice(iter(dict.fromkeys(words)), MAX_WORDS)
+
+
+_NOT_CONTENT = frozenset({"id", "meta", "contained", "resourceType", "implicitRules", "data"})
+
+
+def _texts_in(held: Any) -> Iterator[str]:
+    """The strings of a resource, its narrative without tags; no metadata and no attachments."""
+    if type(held) is str:
+        yield _TAG.sub(" ", held) if held.startswith("<div") else held
+    elif type(held) is dict:
+        for key, part in held.items():
+            if key not in _NOT_CONTENT:
+                yield from _texts_in(part)
+    elif type(held) is list:
+        for part in held:
+            yield from _texts_in(part)
+
+
+def _bounded(strings: Mapping[str, None]) -> list[str]:
+    if sum(map(len, strings)) * 4 > MAX_STRINGS_SIZE:
+        raise error(
+            Category.UNPROCESSABLE,
+            f"searchable strings of more than {MAX_STRINGS_SIZE // 4} characters",
+            code="too-long",
+        )
+    return list(strings)

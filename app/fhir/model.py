@@ -44,24 +44,37 @@ class Caller:
     request_id: str | None = None
 
 
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+"""How a version came to be, as the history tells it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Store a new resource; its id is given by the server unless `id` is set (feeds)."""
+    """Store a new resource; its id is given by the server unless `id` is set (feeds).
+
+    `if_none_exist`: what one resource matches already is left as it is (412 for several).
+    """
 
     resource: Json
     id: str | None = None
+    if_none_exist: SearchRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
     """Store `resource` under its type and `id`, created if absent.
 
-    `if_match`: the version that must be current (412 otherwise).
+    `if_match`: the version that must be current (412 otherwise). `if_absent`: 412 if there is one.
+    `where`: the one resource that matches is updated (412 for several); `id` is then the id that a
+    new one gets, where none matches (409 if that is taken: `if_unused`).
     """
 
     resource: Json
     id: str
     if_match: int | None = None
+    where: SearchRequest | None = None
+    if_absent: bool = False
+    if_unused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +85,32 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteMatching:
+    """Delete what matches: one resource, or `several` (else 412 for several). None is no error."""
+
+    where: SearchRequest
+    several: bool = False
+    if_match: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Revise:
     """Decide under the row's lock: `revise(stored or None)` gives the resource to store, or None
-    to leave what is stored as it is. Pure: it may be called again after a lost race."""
+    to leave what is stored as it is. Pure: it may be called again after a lost race.
+
+    `where`: the one resource that matches is meant, whatever `id` says (404 for none, 412 for
+    several). `method`: how the history tells it.
+    """
 
     resource_type: str
     id: str
     revise: Callable[[Json | None], Json | None]
+    if_match: int | None = None
+    where: SearchRequest | None = None
+    method: Method = "PUT"
 
 
-Operation = Create | Update | Delete | Revise
+Operation = Create | Update | Delete | DeleteMatching | Revise
 
 Kind = Literal["create", "update", "delete", "unchanged"]
 
@@ -107,6 +136,7 @@ class Change:
     before: Json | None = field(repr=False)
     after: Json | None = field(repr=False)
     body: bytes | None = field(repr=False)
+    method: Method = "PUT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,21 @@
 """The order of a search's rows, and where a page begins in it.
 https://hl7.org/fhir/R4/search.html#sort
+
+Resources without a value come last in both directions.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 
-from app.errors import Category, error
+from app.errors import Category, SsciError, error
 from app.fhir.conditions import Binder
 from app.fhir.layout import TypeLayout
-from app.fhir.request import Cursor, SortKey
+from app.fhir.request import Cursor, SearchRequest, SortKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,22 +26,34 @@ class Key:
     type: str
     descending: bool
     nullable: bool
+    nulls_first: bool = False
 
     @property
     def direction(self) -> str:
-        nulls = " NULLS LAST" if self.nullable else ""
+        nulls = f" NULLS {'FIRST' if self.nulls_first else 'LAST'}" if self.nullable else ""
         return ("DESC" if self.descending else "ASC") + nulls
 
     @property
     def order(self) -> str:
         return f"{self.sql} {self.direction}"
 
+    @property
+    def reversed(self) -> Key:
+        return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
-def sort_keys(place: TypeLayout, sort: Sequence[SortKey]) -> list[Key]:
-    """The keys of the order: what was asked, then the id in the direction of the first."""
+
+def sort_keys(place: TypeLayout, request: SearchRequest) -> list[Key]:
+    """The keys in which a page is read: what was asked, then the type (of several), then the id in
+    the direction of the first; all of them reversed for a page before a cursor."""
+    sort = request.sort
     keys = [_sort_key(place, key) for key in sort]
-    if not any(key.code == "_id" for key in sort):
-        keys.append(Key("r.id", "text", bool(sort) and sort[0].descending, False))
+    descending = bool(sort) and sort[0].descending
+    if request.parts:
+        keys.append(Key(f"'{place.resource_type}'::text", "text", descending, False))
+    if not any(key.code == "_id" for key in sort) or request.parts:
+        keys.append(Key("r.id", "text", descending, False))
+    if request.cursor is not None and request.cursor.backward:
+        return [key.reversed for key in keys]
     return keys
 
 
@@ -52,7 +69,11 @@ def _sort_key(place: TypeLayout, key: SortKey) -> Key:
     if home.kind == "amount":
         side = "max" if key.descending else "min"
         return Key(f"r.{home.column}_{side}", "numeric", key.descending, True)
+    if home.on_patient and key.code == "patient":
+        return Key("r.patient", "text", key.descending, True)
     column, sign = ("strings", "~") if home.kind == "strings" else ("tokens", ":")
+    if home.parameter.type == "uri":
+        sign = "="
     pick = "max" if key.descending else "min"
     prefix = f"{key.code}{sign}"
     sql = f"(SELECT {pick}(t) FROM unnest(r.{column}) t WHERE starts_with(t, '{prefix}'))"
@@ -60,9 +81,11 @@ def _sort_key(place: TypeLayout, key: SortKey) -> Key:
 
 
 def after_cursor(bind: Binder, keys: Sequence[Key], cursor: Cursor) -> str:
-    """Rows behind the cursor in the order of the keys."""
+    """Rows behind the cursor in the order of the keys; 400 if it is of another search."""
     if len(cursor.keys) != len(keys) or cursor.keys[-1] is None:
-        raise error(Category.INCORRECT, "_cursor: not a page link of this search", code="invalid")
+        raise _foreign()
+    for key, value in zip(keys, cursor.keys, strict=True):
+        _check(key, value)
     uniform = len({key.descending for key in keys}) == 1
     if uniform and not any(key.nullable for key in keys):
         sign = "<" if keys[0].descending else ">"
@@ -72,6 +95,38 @@ def after_cursor(bind: Binder, keys: Sequence[Key], cursor: Cursor) -> str:
         )
         return f"({left}) {sign} ({right})"
     return _lexicographic(bind, keys, cursor.keys)
+
+
+def _check(key: Key, value: str | None) -> None:
+    if value is None and not key.nullable:
+        raise _foreign()
+    try:
+        if value is not None and key.type == "timestamptz":
+            _check_instant(value)
+        elif value is not None and key.type == "numeric":
+            Decimal(value.replace("_", "?"))
+    except (ValueError, InvalidOperation):
+        raise _foreign() from None
+
+
+_INSTANT = re.compile(
+    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?)[+-](?:0\d|1[0-5])(?::[0-5]\d){0,2}"
+)
+_MISSING = frozenset({"infinity", "-infinity"})
+"""How PostgreSQL writes the bounds that stand for a missing date."""
+
+
+def _check_instant(text: str) -> None:
+    """ValueError unless PostgreSQL may have written it."""
+    match = _INSTANT.fullmatch(text)
+    if match is not None:
+        datetime.fromisoformat(match[1])
+    elif text not in _MISSING:
+        raise ValueError(text)
+
+
+def _foreign() -> SsciError:
+    return error(Category.INCORRECT, "_cursor: not a page link of this search", code="invalid")
 
 
 def _bound(bind: Binder, key: Key, value: str | None) -> str:
@@ -85,11 +140,13 @@ def _lexicographic(bind: Binder, keys: Sequence[Key], values: Sequence[str | Non
         if value is not None:
             held = _bound(bind, key, value)
             beyond = f"{key.sql} {'<' if key.descending else '>'} {held}"
-            if key.nullable:
+            if key.nullable and not key.nulls_first:
                 beyond = f"({beyond} OR {key.sql} IS NULL)"
             branches.append(" AND ".join([*equal, beyond]))
             equal.append(f"{key.sql} = {held}")
         else:
+            if key.nulls_first:
+                branches.append(" AND ".join([*equal, f"{key.sql} IS NOT NULL"]))
             equal.append(f"{key.sql} IS NULL")
     return "(" + " OR ".join(f"({branch})" for branch in branches) + ")"
 

@@ -15,6 +15,7 @@ _ISSUE_TYPES = (
     " incomplete throttled informational"
 )
 ISSUE_TYPES = frozenset(_ISSUE_TYPES.split())
+MAX_ISSUES = 100
 SEVERITIES = frozenset({"fatal", "error", "warning", "information"})
 
 
@@ -22,6 +23,9 @@ def build_outcome(error: SsciError) -> Json:
     """The outcome of a refused or failed request: one entry per issue, never none."""
     code = ANSWERS[error.category].issue_code
     issues = error.issues or (Issue(code, "The request could not be carried out"),)
+    if len(issues) > MAX_ISSUES:
+        rest = f"{len(issues) - MAX_ISSUES} more issues are not listed"
+        issues = (*issues[:MAX_ISSUES], Issue("incomplete", rest, severity="information"))
     return _build([_build_issue(issue, otherwise=code) for issue in issues])
 
 

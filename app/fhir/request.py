@@ -10,84 +10,89 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
-from decimal import Decimal, InvalidOperation
+from itertools import pairwise
+from typing import Literal
 from urllib.parse import unquote_plus
 
 import orjson
 
 from app.errors import Category, Issue, SsciError, error, errors
-from app.fhir.layout import Home, Layout, TypeLayout
-from app.fhir.times import parse_date
+from app.fhir.criteria import (
+    AllOf,
+    Amount,
+    AnyOf,
+    Chain,
+    Condition,
+    Criterion,
+    DateRange,
+    Has,
+    Not,
+    Parts,
+    Reference,
+    Text,
+    Token,
+    TypedIdentifier,
+    Value,
+    Words,
+    any_of,
+    conditions_in,
+    flatten,
+)
+from app.fhir.layout import Home, TypeLayout
+from app.fhir.literals import Reading, refused, split_escaped
+from app.fhir.parameters import modifiers_of, parse_criterion, targets_of
 
-PREFIXES = ("eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap")
+__all__ = [
+    "DEFAULT_COUNT",
+    "MAX_COUNT",
+    "AllOf",
+    "Amount",
+    "AnyOf",
+    "Chain",
+    "Condition",
+    "Criterion",
+    "Cursor",
+    "DateRange",
+    "Has",
+    "Include",
+    "Not",
+    "Parts",
+    "Reading",
+    "Reference",
+    "SearchRequest",
+    "SortKey",
+    "Text",
+    "Token",
+    "TypedIdentifier",
+    "Value",
+    "Words",
+    "dump_cursor",
+    "modifiers_of",
+    "parse_compartment_search",
+    "parse_cursor",
+    "parse_search",
+    "parse_system_search",
+    "split_escaped",
+    "split_query",
+]
+
 DEFAULT_COUNT = 50
 MAX_COUNT = 1000
-MAX_VALUES = 500
-_RESULT_PARAMETERS = frozenset({"_count", "_sort", "_include", "_cursor", "_format", "_pretty"})
-_LITERAL_REFERENCE = re.compile(
-    r"(?:(?P<base>https?://.+)/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})"
-    r"(?:/_history/[A-Za-z0-9\-.]{1,64})?"
-)
+MAX_SORT_KEYS = 10
+MAX_INCLUDES = 50
 
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """`system` None: any; "": none. `code` None: any code of the system."""
-
-    system: str | None
-    code: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """`resource_type` None: any type with this id. `url`: an absolute or canonical address."""
-
-    resource_type: str | None = None
-    id: str | None = None
-    url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DateRange:
-    """A date with its prefix; the interval is what the value's precision spans."""
-
-    prefix: str
-    start: datetime
-    end: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """A number or quantity with its implicit range, `value` ± half a unit of the last digit.
-
-    `unit` is the key that index values carry: "" any, `|code`, `system|code`.
-    """
-
-    prefix: str
-    value: Decimal
-    low: Decimal
-    high: Decimal
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    value: str
-
-
-Value = Token | Reference | DateRange | Amount | Text
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One parameter of the query: any of `values` must match."""
-
-    code: str
-    modifier: str | None
-    values: tuple[Value, ...]
+Total = Literal["none", "estimate", "accurate"]
+Summary = Literal["true", "text", "data", "count"]
+_TOTALS: Mapping[str, Total] = {"none": "none", "estimate": "estimate", "accurate": "accurate"}
+_SUMMARIES: Mapping[str, Summary | None] = {
+    "true": "true",
+    "text": "text",
+    "data": "data",
+    "count": "count",
+    "false": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,55 +103,66 @@ class SortKey:
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """`_include=Observation:subject:Patient`; `target` None means every target type."""
+    """`_include=Observation:subject:Patient`, or with `reverse` `_revinclude`. `source` and `code`
+    may be `*`; `target` None means every target type. `iterate`: of what is included, too."""
 
     source: str
     code: str
     target: str | None
+    reverse: bool = False
+    iterate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page starts: the first page's snapshot and the last row's sort keys and id."""
+    """Where a page starts: the first page's snapshot and the sort keys, id included, of the row
+    before it; none: the first page. `backward`: the page ends before that row."""
 
     snapshot: str
     keys: tuple[str | None, ...]
+    backward: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """All conditions must hold. `used` are the parameters that took part, as they were given."""
+    """All conditions must hold. `used` are the parameters that took part, as they were given.
+
+    A search over several types has `parts`, one per type, whose conditions count. `address` is
+    where it was asked, below the base, if not at its type.
+    """
 
     resource_type: str
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[Criterion, ...] = ()
     sort: tuple[SortKey, ...] = ()
     count: int = DEFAULT_COUNT
     includes: tuple[Include, ...] = ()
     cursor: Cursor | None = None
     used: tuple[tuple[str, str], ...] = field(default=(), compare=False)
     ignored: tuple[Issue, ...] = field(default=(), compare=False)
+    total: Total = "none"
+    summary: Summary | None = None
+    elements: tuple[str, ...] = ()
+    parts: tuple[SearchRequest, ...] = ()
+    address: str = ""
 
     @property
     def is_poll(self) -> bool:
         """A poll reads up to the safe horizon, so that it never misses a late commit."""
         ascending = bool(self.sort) and self.sort[0] == SortKey("_lastUpdated", False)
+        conditions = self.parts[0].conditions if self.parts else self.conditions
         return ascending or any(
             condition.code == "_lastUpdated"
             and any(isinstance(v, DateRange) and v.prefix in _LOWER_BOUND for v in condition.values)
-            for condition in self.conditions
+            for condition in conditions_in(conditions)
         )
+
+    @property
+    def is_count(self) -> bool:
+        """Only the number of matches is wanted."""
+        return self.summary == "count" or self.count == 0
 
 
 _LOWER_BOUND = frozenset({"ge", "gt", "sa", "eq", "ap"})
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What parsing needs to know: the layout, the zone of zoneless dates, our own base address."""
-
-    layout: Layout
-    zone: tzinfo
-    base_url: str
 
 
 def split_query(query: str) -> list[tuple[str, str]]:
@@ -155,21 +171,77 @@ def split_query(query: str) -> list[tuple[str, str]]:
     return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs if value]
 
 
+Parameters = Iterable[tuple[str, str]]
+
+
 def parse_search(
+    reading: Reading, resource_type: str, parameters: Parameters, *, lenient: bool = False
+) -> SearchRequest:
+    """The request, or a 400 with an issue for every parameter that can't be taken."""
+    parser = _Parser(reading, (reading.layout[resource_type],), "")
+    return _parsed(parser, parameters, lenient)
+
+
+def parse_system_search(
+    reading: Reading, parameters: Parameters, *, lenient: bool = False
+) -> SearchRequest:
+    """A search over the types in `_type`, or over all: every parameter must be known to each."""
+    parameters = list(parameters)
+    names = _types_named(reading, parameters) or tuple(reading.layout)
+    places = [reading.layout[name] for name in names]
+    return _parsed(_Parser(reading, tuple(places), "", several=True), parameters, lenient)
+
+
+def parse_compartment_search(
     reading: Reading,
-    resource_type: str,
-    parameters: Iterable[tuple[str, str]],
+    compartment: str,
+    id: str,
+    resource_type: str | None,
+    parameters: Parameters,
     *,
     lenient: bool = False,
 ) -> SearchRequest:
-    """The request, or a 400 with an issue for every parameter that can't be taken."""
-    parser = _Parser(reading, reading.layout[resource_type])
+    """A search in `/[compartment]/[id]/[type]`, or over all types of the compartment (None, `*`).
+
+    A 404 where there is no such compartment, or the type is never in it.
+    https://hl7.org/fhir/R4/compartmentdefinition.html
+    """
+    parameters = list(parameters)
+    several = resource_type in (None, "*")
+    names = _types_named(reading, parameters) or tuple(reading.layout)
+    names = names if several else (resource_type or "",)
+    held = [place for name in names if (place := reading.layout.get(name))]
+    places = tuple(place for place in held if compartment in place.compartments)
+    if not places:
+        text = f"{', '.join(names)}: in no compartment of {compartment}"
+        raise error(Category.NOT_FOUND, text, code="not-supported")
+    address = f"{compartment}/{id}/{resource_type or '*'}"
+    parser = _Parser(reading, places, address, several=several)
+    parser.confine(compartment, id)
+    return _parsed(parser, parameters, lenient)
+
+
+def _types_named(reading: Reading, parameters: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """The types in `_type`; also a lenient search is not widened to all because of a wrong one."""
+    named = (value.split(",") for name, value in parameters if name == "_type")
+    names = tuple(dict.fromkeys(name for names in named for name in names if name))
+    unknown = [name for name in names if name not in reading.layout]
+    if unknown:
+        raise refused("_type", f"{', '.join(unknown)}: no resource type of this server")
+    return names
+
+
+def _parsed(parser: _Parser, parameters: Parameters, lenient: bool) -> SearchRequest:
     problems: list[Issue] = []
     for name, value in parameters:
         try:
             parser.take(name, value)
         except SsciError as problem:
             problems += problem.issues
+    try:
+        parser.check()
+    except SsciError as problem:
+        raise errors(Category.INCORRECT, [*problems, *problem.issues]) from None
     if problems and not lenient:
         raise errors(Category.INCORRECT, problems)
     return parser.finish(problems)
@@ -178,283 +250,224 @@ def parse_search(
 class _Parser:
     """Gathers the parts of one request while its parameters are read in turn."""
 
-    def __init__(self, reading: Reading, place: TypeLayout) -> None:
+    def __init__(
+        self,
+        reading: Reading,
+        places: tuple[TypeLayout, ...],
+        address: str,
+        *,
+        several: bool = False,
+    ) -> None:
         self._reading = reading
-        self._place = place
-        self._conditions: list[Condition] = []
+        self._places = places
+        self._address = address
+        self._several = several
+        self._conditions: dict[str, list[Criterion]] = {p.resource_type: [] for p in places}
         self._includes: list[Include] = []
         self._sort: tuple[SortKey, ...] = ()
         self._count = DEFAULT_COUNT
         self._cursor: Cursor | None = None
+        self._total: Total = "none"
+        self._summary: Summary | None = None
+        self._elements: tuple[str, ...] = ()
         self._used: list[tuple[str, str]] = []
 
+    def confine(self, compartment: str, id: str) -> None:
+        """Only what is in the compartment of this resource."""
+        for place in self._places:
+            ways = [
+                Condition("_id", None, (Text(id),))
+                if code == "_id"
+                else Condition(code, None, (Reference(compartment, id),))
+                for code in place.compartments[compartment]
+            ]
+            self._conditions[place.resource_type].append(any_of(ways))
+
     def take(self, name: str, value: str) -> None:
-        if name in _RESULT_PARAMETERS:
-            self._take_result(name, value)
-        else:
-            value = self._with_offset(name, value)
-            self._conditions.append(parse_condition(self._reading, self._place, name, value))
+        if "\0" in name or "\0" in value:
+            raise refused(name.replace("\0", ""), "a NUL character")
+        taker = _TAKERS.get(name)
+        if taker is not None:
+            taker(self, name, value)
+        elif not (name == "_type" and self._several):
+            self._take_criterion(name, value)
         if name != "_cursor":
             self._used.append((name, value))
 
-    def _with_offset(self, name: str, value: str) -> str:
-        """A `+` sent unescaped has become a space; in a date it can only be a zone's sign."""
-        home = self._place.homes.get(name)
-        is_date = home is not None and home.parameter.type == "date"
-        return value.replace(" ", "+") if is_date else value
+    def _take_criterion(self, name: str, value: str) -> None:
+        found = [
+            (place.resource_type, parse_criterion(self._reading, place, name, value))
+            for place in self._places
+        ]
+        for resource_type, criterion in found:
+            self._conditions[resource_type] += flatten((criterion,))
+
+    def check(self) -> None:
+        """What parameters may not stand together."""
+        if self._summary == "text" and self._includes:
+            raise refused("_summary", "text can't be combined with _include or _revinclude")
 
     def finish(self, problems: Sequence[Issue]) -> SearchRequest:
+        first = self._places[0].resource_type
+        parts = (
+            tuple(
+                SearchRequest(name, tuple(held), self._sort)
+                for name, held in self._conditions.items()
+            )
+            if self._several
+            else ()
+        )
         return SearchRequest(
-            self._place.resource_type,
-            tuple(self._conditions),
+            "" if self._several else first,
+            () if self._several else tuple(self._conditions[first]),
             self._sort,
             self._count,
             tuple(self._includes),
             self._cursor,
             tuple(self._used),
             tuple(problems),
+            self._total,
+            self._summary,
+            self._elements,
+            parts,
+            self._address,
         )
 
-    def _take_result(self, name: str, value: str) -> None:
-        if name == "_count":
-            self._count = _parse_count(value)
-        elif name == "_sort":
-            self._sort = _parse_sort(self._place, value)
-        elif name == "_include":
-            self._includes.append(_parse_include(self._reading.layout, value))
-        elif name == "_cursor":
-            self._cursor = parse_cursor(value)
+    # ---- result parameters
+
+    def take_count(self, _name: str, value: str) -> None:
+        if not value.isascii() or not value.isdigit() or len(value) > 9:
+            raise refused("_count", "not a whole number")
+        self._count = min(int(value), MAX_COUNT)
+
+    def take_sort(self, _name: str, value: str) -> None:
+        texts = value.split(",")
+        if len(texts) > MAX_SORT_KEYS:
+            raise refused("_sort", f"more than {MAX_SORT_KEYS} keys", code="too-costly")
+        held: dict[str, SortKey] = {}
+        for key in map(self._sort_key, texts):
+            held.setdefault(key.code, key)
+        self._sort = tuple(held.values())
+
+    def _sort_key(self, text: str) -> SortKey:
+        code = text.removeprefix("-")
+        kinds = set()
+        for place in self._places:
+            home = place.homes.get(code)
+            if home is None:
+                known = f"{place.resource_type} has no search parameter '{code}'"
+                raise refused("_sort", known, place)
+            if not home.sortable:
+                raise refused("_sort", f"'{code}' can't be sorted by")
+            kinds.add(home.kind)
+        if len(kinds) > 1:
+            raise refused("_sort", f"'{code}' means different things in these types")
+        return SortKey(code, text.startswith("-"))
+
+    def take_include(self, name: str, value: str) -> None:
+        if len(self._includes) >= MAX_INCLUDES:
+            raise refused(name, f"more than {MAX_INCLUDES} of them", code="too-costly")
+        include = _parse_include(self._reading, name, value)
+        if include not in self._includes:
+            self._includes.append(include)
+
+    def take_cursor(self, _name: str, value: str) -> None:
+        self._cursor = parse_cursor(value)
+
+    def take_total(self, _name: str, value: str) -> None:
+        if value not in _TOTALS:
+            raise refused("_total", "takes none, estimate or accurate")
+        self._total = _TOTALS[value]
+
+    def take_summary(self, _name: str, value: str) -> None:
+        if value not in _SUMMARIES:
+            raise refused("_summary", "takes true, text, data, count or false")
+        self._summary = _SUMMARIES[value]
+
+    def take_elements(self, _name: str, value: str) -> None:
+        names = dict.fromkeys(name.strip().removesuffix("[x]") for name in value.split(","))
+        for name in names:
+            if not any(name in place.elements for place in self._places):
+                types = ", ".join(place.resource_type for place in self._places)
+                raise refused("_elements", f"{types} has no element '{name}' at its top level")
+        self._elements = tuple(names)
+
+    def take_nothing(self, _name: str, _value: str) -> None:
+        """A parameter of the exchange, not of the search (`_format`, `_pretty`)."""
 
 
-def parse_condition(reading: Reading, place: TypeLayout, name: str, value: str) -> Condition:
-    """One parameter, with its modifier and its comma-separated values."""
-    code, _, modifier = name.partition(":")
-    home = place.homes.get(code)
-    if home is None:
-        raise _refused(name, f"{place.resource_type} has no search parameter '{code}'", place)
-    _check_modifier(home, name, modifier)
-    texts = split_escaped(value, ",")
-    if len(texts) > MAX_VALUES:
-        raise _refused(name, f"more than {MAX_VALUES} values", code="too-costly")
-    values = tuple(_parse_value(reading, home, name, modifier, text) for text in texts)
-    return Condition(code, modifier or None, values)
-
-
-_MODIFIERS: dict[str, frozenset[str]] = {
-    "token": frozenset({"missing", "not"}),
-    "reference": frozenset({"missing", "identifier"}),
-    "uri": frozenset({"missing"}),
-    "string": frozenset({"missing", "exact", "contains"}),
-    "date": frozenset({"missing"}),
-    "number": frozenset({"missing"}),
-    "quantity": frozenset({"missing"}),
+_TAKERS: dict[str, Callable[[_Parser, str, str], None]] = {
+    "_count": _Parser.take_count,
+    "_sort": _Parser.take_sort,
+    "_include": _Parser.take_include,
+    "_include:iterate": _Parser.take_include,
+    "_include:recurse": _Parser.take_include,
+    "_revinclude": _Parser.take_include,
+    "_revinclude:iterate": _Parser.take_include,
+    "_revinclude:recurse": _Parser.take_include,
+    "_cursor": _Parser.take_cursor,
+    "_total": _Parser.take_total,
+    "_summary": _Parser.take_summary,
+    "_elements": _Parser.take_elements,
+    "_format": _Parser.take_nothing,
+    "_pretty": _Parser.take_nothing,
 }
 
 
-def modifiers_of(home: Home) -> frozenset[str]:
-    """The modifiers that this parameter takes (types of a reference not counted)."""
-    return frozenset() if home.kind in ("id", "last_updated") else _MODIFIERS[home.parameter.type]
-
-
-def _check_modifier(home: Home, name: str, modifier: str) -> None:
-    if not modifier or modifier in modifiers_of(home):
-        return
-    if home.parameter.type == "reference" and modifier in home.parameter.targets:
-        return
-    known = ", ".join(sorted(modifiers_of(home))) or "none"
-    raise _refused(
-        name, f"'{home.parameter.code}' does not take the modifier ':{modifier}' (known: {known})"
-    )
-
-
-def _parse_value(reading: Reading, home: Home, name: str, modifier: str, text: str) -> Value:
-    if modifier == "missing":
-        if text not in ("true", "false"):
-            raise _refused(name, "':missing' takes true or false")
-        return Text(text)
-    if home.kind == "id":
-        return Text(unescape(text))
-    try:
-        return _parse_typed(reading, home, modifier, text)
-    except (ValueError, InvalidOperation, OverflowError) as problem:
-        raise _refused(name, f"'{text}' is not a {home.parameter.type}: {problem}") from None
-
-
-def _parse_typed(reading: Reading, home: Home, modifier: str, text: str) -> Value:
-    kind = home.parameter.type
-    if kind == "date":
-        return _parse_date_range(reading, text)
-    if kind in ("number", "quantity"):
-        return _parse_amount(text)
-    if kind == "token" or modifier == "identifier":
-        return _parse_token(text)
-    if kind == "reference":
-        return _parse_reference(reading, home, modifier, unescape(text))
-    return Text(unescape(text))
-
-
-def _parse_token(text: str) -> Token:
-    parts = split_escaped(text, "|")
-    if len(parts) == 1:
-        return Token(None, unescape(text))
-    if len(parts) > 2:
-        raise ValueError("more than one unescaped '|'")
-    system, code = unescape(parts[0]), unescape(parts[1])
-    if not system and not code:
-        raise ValueError("neither a system nor a code")
-    return Token(system, code or None)
-
-
-def _parse_reference(reading: Reading, home: Home, modifier: str, text: str) -> Reference:
-    match = _LITERAL_REFERENCE.fullmatch(text)
-    if match is None:
-        if "/" in text or ":" in text:
-            return Reference(url=text)
-        return Reference(modifier or _only_target(home), text)
-    if modifier and match["type"] != modifier:
-        raise ValueError(f"the type is not {modifier}")
-    if match["base"] and match["base"] != reading.base_url:
-        return Reference(url=text)
-    return Reference(match["type"], match["id"])
-
-
-def _only_target(home: Home) -> str | None:
-    """The type an id must be of: a parameter `patient` finds patients, whatever its targets."""
-    if home.parameter.code == "patient":
-        return "Patient"
-    targets = home.parameter.targets
-    return targets[0] if len(targets) == 1 else None
-
-
-def _parse_date_range(reading: Reading, text: str) -> DateRange:
-    prefix, rest = _split_prefix(text)
-    interval = parse_date(rest, reading.zone)
-    return DateRange(prefix, interval.start, interval.end)
-
-
-def _parse_amount(text: str) -> Amount:
-    parts = [unescape(part) for part in split_escaped(text, "|")]
-    if len(parts) not in (1, 2, 3):
-        raise ValueError("the form is [prefix][number]|[system]|[code]")
-    prefix, number = _split_prefix(parts[0])
-    if not _NUMBER.fullmatch(number):
-        raise ValueError("no number")
-    value = Decimal(number)
-    half = _half_unit(value) if prefix != "ap" else abs(value) / 10
-    return Amount(prefix, value, value - half, value + half, _unit_key(parts[1:]))
-
-
-_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?")
-
-
-def _half_unit(value: Decimal) -> Decimal:
-    """Half a unit of the last digit given: 5.40 is 5.395 up to 5.405."""
-    return Decimal(5).scaleb(int(value.as_tuple().exponent) - 1)
-
-
-def _unit_key(parts: Sequence[str]) -> str:
-    if not parts or not any(parts):
-        return ""
-    if len(parts) == 1:
-        raise ValueError("the form is [prefix][number]|[system]|[code]")
-    system, code = parts
-    if system and not code:
-        raise ValueError("a system without a code")
-    return f"{system}|{code}"
-
-
-def _split_prefix(text: str) -> tuple[str, str]:
-    if text[:2] in PREFIXES:
-        return text[:2], text[2:]
-    return "eq", text
-
-
-def _parse_count(value: str) -> int:
-    if not value.isascii() or not value.isdigit() or len(value) > 9:
-        raise _refused("_count", "not a whole number")
-    if int(value) == 0:
-        raise _refused("_count", "must be at least 1")
-    return min(int(value), MAX_COUNT)
-
-
-def _parse_sort(place: TypeLayout, value: str) -> tuple[SortKey, ...]:
-    return tuple(_parse_sort_key(place, text) for text in value.split(","))
-
-
-def _parse_sort_key(place: TypeLayout, text: str) -> SortKey:
-    code = text.removeprefix("-")
-    home = place.homes.get(code)
-    if home is None:
-        raise _refused("_sort", f"{place.resource_type} has no search parameter '{code}'", place)
-    if home.kind == "union":
-        raise _refused("_sort", f"'{code}' can't be sorted by")
-    return SortKey(code, text.startswith("-"))
-
-
-def _parse_include(layout: Layout, value: str) -> Include:
+def _parse_include(reading: Reading, name: str, value: str) -> Include:
+    kind, _, modifier = name.partition(":")
+    reverse, iterate = kind == "_revinclude", bool(modifier)
+    if value == "*":
+        return Include("*", "*", None, reverse, iterate)
     parts = value.split(":")
     if len(parts) not in (2, 3):
-        raise _refused("_include", f"'{value}' is not of the form Type:parameter[:Target]")
-    source, code = parts[0], parts[1]
-    target = parts[2] if len(parts) == 3 else None
-    home = layout[source].homes.get(code) if source in layout else None
+        raise refused(name, f"'{value}' is not of the form Type:parameter[:Target]")
+    source, code, target = parts[0], parts[1], parts[2] if len(parts) == 3 else None
+    if source not in reading.layout or (target is not None and target not in reading.layout):
+        raise refused(name, f"'{value}': no resource type of this server")
+    if code != "*":
+        _check_include(reading, name, source, code, target)
+    return Include(source, code, target, reverse, iterate)
+
+
+def _check_include(reading: Reading, name: str, source: str, code: str, target: str | None) -> None:
+    home: Home | None = reading.layout[source].homes.get(code)
     if home is None or home.parameter.type != "reference":
-        raise _refused("_include", f"'{source}:{code}' is not a reference search parameter")
-    if target is not None and target not in home.parameter.targets:
-        raise _refused("_include", f"'{source}:{code}' does not refer to {target}")
-    return Include(source, code, target)
+        raise refused(name, f"'{source}:{code}' is not a reference search parameter")
+    if target is not None and target not in targets_of(reading.layout, home):
+        raise refused(name, f"'{source}:{code}' does not refer to {target}")
+
+
+# ---- cursors
 
 
 def dump_cursor(cursor: Cursor) -> str:
-    return (
-        base64.urlsafe_b64encode(orjson.dumps([cursor.snapshot, *cursor.keys]))
-        .rstrip(b"=")
-        .decode("ascii")
-    )
+    held = orjson.dumps([cursor.snapshot, cursor.backward, *cursor.keys])
+    return base64.urlsafe_b64encode(held).rstrip(b"=").decode("ascii")
 
 
-_SNAPSHOT = re.compile(r"\d{1,20}:\d{1,20}:(\d{1,20}(,\d{1,20})*)?")
+_SNAPSHOT = re.compile(r"\d{1,18}:\d{1,18}:(\d{1,18}(,\d{1,18})*)?")
 
 
 def parse_cursor(text: str) -> Cursor:
     try:
         parts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        snapshot, keys = parts[0], parts[1:]
-        if not _SNAPSHOT.fullmatch(snapshot) or not keys:
+        snapshot, backward, keys = parts[0], parts[1], parts[2:]
+        if not _is_snapshot(snapshot) or not isinstance(backward, bool):
             raise ValueError(text)
         if not all(key is None or isinstance(key, str) for key in keys):
             raise ValueError(text)
     except (ValueError, TypeError, IndexError, KeyError, binascii.Error):
-        raise _refused("_cursor", "not a page link of this server; start the search anew") from None
-    return Cursor(snapshot, tuple(keys))
+        raise refused("_cursor", "not a page link of this server; start the search anew") from None
+    return Cursor(snapshot, tuple(keys), backward)
 
 
-def split_escaped(text: str, separator: str) -> list[str]:
-    """Split at the separators that no backslash precedes; escapes stay."""
-    parts, current, escaped = [], "", False
-    for character in text:
-        if character == separator and not escaped:
-            parts.append(current)
-            current = ""
-            continue
-        escaped = character == "\\" and not escaped
-        current += character
-    return [*parts, current]
-
-
-def unescape(text: str) -> str:
-    r"""Resolve `\,` `\|` `\$` and `\\`."""
-    return re.sub(r"\\([,|$\\])", r"\1", text)
-
-
-def _refused(
-    name: str, diagnostics: str, place: TypeLayout | None = None, code: str = "invalid"
-) -> SsciError:
-    if place is not None:
-        diagnostics += f"; it has: {', '.join(sorted(place.homes))}"
-    return error(
-        Category.INCORRECT,
-        f"{name}: {diagnostics}",
-        code=code,
-        expression=f"http.{name.partition(':')[0]}" if name.isascii() else None,
-    )
+def _is_snapshot(text: str) -> bool:
+    """Whether PostgreSQL reads it as a pg_snapshot: xmin:xmax:those in progress, in order."""
+    if not _SNAPSHOT.fullmatch(text):
+        return False
+    first, last, held = text.split(":")
+    running = [int(xid) for xid in held.split(",") if xid]
+    ordered = all(one < other for one, other in pairwise(running))
+    inside = all(int(first) <= xid < int(last) for xid in running)
+    return 0 < int(first) <= int(last) and ordered and inside

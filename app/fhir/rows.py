@@ -7,6 +7,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,21 @@ from app.fhir.layout import TypeLayout
 from app.fhir.model import Change, Json, Moment, Statement
 from app.fhir.tables import search_columns
 
+MANY_ROWS = 20
+"""From here on rows are inserted by COPY, which costs more to begin and less per row."""
+
+_FIXED = ("id", "version", "last_updated", "method", "created", "body")
+_HOT = ("id", "code", "systems", "patient", "date_from", "date_to")
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Many rows for one table."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[Any, ...]]
+
 
 class TypeWriter:
     """The statements that write rows of one type; their texts are made once."""
@@ -22,38 +38,39 @@ class TypeWriter:
     def __init__(self, place: TypeLayout) -> None:
         table, self._columns = f"fhir.{place.table}", search_columns(place)
         columns = ", ".join(self._columns)
-        values = ", ".join(f"${n}" for n in range(5, 5 + len(self._columns)))
-        settings = ", ".join(f"{c} = ${n}" for n, c in enumerate(self._columns, 5))
-        row = "id, version, last_updated"
+        first = len(_FIXED) + 1
+        values = ", ".join(f"${n}" for n in range(1, first + len(self._columns)))
+        settings = ", ".join(f"{c} = ${n}" for n, c in enumerate(self._columns, first))
+        row = "id, version, last_updated, method, created"
+        self._table = table
         self.lock = (
-            f"SELECT id, version, body FROM {table} WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+            f"SELECT id, version, last_updated, body FROM {table}"
+            " WHERE id = ANY($1) ORDER BY id FOR UPDATE"
         )
         self.last_versions = (
-            f"SELECT id, max(version) AS version FROM {table}_history"
-            " WHERE id = ANY($1) GROUP BY id"
+            "SELECT id, max(version) AS version, max(last_updated) AS last_updated"
+            f" FROM {table}_history WHERE id = ANY($1) GROUP BY id"
         )
         self._supersede = (
             f"INSERT INTO {table}_history ({row}, xid, superseded_xid, body, {columns})"
             f" SELECT {row}, xid, pg_current_xact_id(), body, {columns}"
             f" FROM {table} WHERE id = ANY($1)"
         )
-        self._insert = (
-            f"INSERT INTO {table} ({row}, body, {columns}) VALUES ($1, $2, $3, $4, {values})"
-        )
+        self._insert = f"INSERT INTO {table} ({row}, body, {columns}) VALUES ({values})"
         self._update = (
-            f"UPDATE {table} SET version = $2, last_updated = $3, body = $4,"
-            f" xid = pg_current_xact_id(), {settings} WHERE id = $1"
+            f"UPDATE {table} SET version = $2, last_updated = $3, method = $4, created = $5,"
+            f" body = $6, xid = pg_current_xact_id(), {settings} WHERE id = $1"
         )
         self._remove = f"DELETE FROM {table} WHERE id = ANY($1)"
         self._bury = (
             f"INSERT INTO {table}_history ({row}, xid, deleted)"
-            " VALUES ($1, $2, $3, pg_current_xact_id(), true)"
+            " VALUES ($1, $2, $3, 'DELETE', false, pg_current_xact_id(), true)"
         )
         self._hot = f"{table}_hot" if place.hot else None
 
     def statements(
         self, changes: Sequence[Change], indexer: Indexer, moment: Moment
-    ) -> Iterable[Statement]:
+    ) -> Iterable[Statement | Copy]:
         """Superseded versions move to the history first; then the new ones are written."""
         created = [change for change in changes if change.kind == "create"]
         updated = [change for change in changes if change.kind == "update"]
@@ -62,7 +79,11 @@ class TypeWriter:
         rows = {c.id: indexer.index(c.after) for c in (*created, *updated) if c.after is not None}
         if gone:
             yield Statement(self._supersede, [(gone,)])
-        yield Statement(self._insert, [self._values(c, rows[c.id]) for c in created])
+        inserts = [self._values(c, rows[c.id]) for c in created]
+        if len(inserts) < MANY_ROWS:
+            yield Statement(self._insert, inserts)
+        else:
+            yield Copy(self._table, (*_FIXED, *self._columns), inserts)
         yield Statement(self._update, [self._values(c, rows[c.id]) for c in updated])
         if deleted:
             yield Statement(self._remove, [([change.id for change in deleted],)])
@@ -77,14 +98,25 @@ class TypeWriter:
                 if change.after is not None
                 for hot in indexer.hot_rows(change.after, rows[change.id])
             ]
-            yield Statement(
-                f"INSERT INTO {self._hot} (id, code, systems, patient, date_from, date_to)"
-                " VALUES ($1, $2, $3, $4, $5, $6)",
-                held,
-            )
+            yield from self._hot_rows(held)
+
+    def _hot_rows(self, rows: Sequence[tuple[Any, ...]]) -> Iterable[Statement | Copy]:
+        assert self._hot is not None
+        if len(rows) >= MANY_ROWS:
+            yield Copy(self._hot, _HOT, rows)
+        else:
+            names, values = ", ".join(_HOT), ", ".join(f"${n + 1}" for n in range(len(_HOT)))
+            yield Statement(f"INSERT INTO {self._hot} ({names}) VALUES ({values})", rows)
 
     def _values(self, change: Change, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        fixed = (change.id, change.version, change.last_updated, change.body)
+        fixed = (
+            change.id,
+            change.version,
+            change.last_updated,
+            change.method,
+            change.kind == "create",
+            change.body,
+        )
         return (*fixed, *(row[column] for column in self._columns))
 
 

@@ -25,6 +25,7 @@ Place = tuple[Any, str, int | None]
 """(place of the parent or None, name, position in its list or None)."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_LINK = re.compile(r"""(?:src|href)\s*=\s*["'](#[^"']*)["']""")
 _EXTENSION_ONLY = frozenset({"id", "extension"})
 
 
@@ -322,10 +323,12 @@ def _check_contained_are_used(walk: Walk, resource: Mapping[str, Any], place: Pl
 
 
 def _fragments(node: Any) -> Iterator[str]:
-    """All strings that could refer to a contained resource."""
+    """All strings that could refer to a contained resource, links of a narrative among them."""
     if isinstance(node, str):
         if node.startswith("#"):
             yield node
+        elif node.startswith("<"):
+            yield from _LINK.findall(node)
     elif isinstance(node, dict | list):
         for child in node.values() if isinstance(node, dict) else node:
             yield from _fragments(child)

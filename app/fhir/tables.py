@@ -65,6 +65,8 @@ def _row_columns() -> list[sa.Column[object]]:
         sa.Column("version", sa.Integer, nullable=False),
         sa.Column("last_updated", _instant(), nullable=False),
         sa.Column("xid", Xid8(), nullable=False, server_default=sa.text("pg_current_xact_id()")),
+        sa.Column("method", _text(), nullable=False),
+        sa.Column("created", sa.Boolean, nullable=False),
     ]
 
 
@@ -83,9 +85,17 @@ def _search_columns(place: TypeLayout) -> list[sa.Column[object]]:
     for home in place.amounts():
         columns.append(sa.Column(f"{home.column}_min", sa.Numeric))
         columns.append(sa.Column(f"{home.column}_max", sa.Numeric))
+        columns.append(sa.Column(f"{home.column}_canonical_min", sa.Numeric))
+        columns.append(sa.Column(f"{home.column}_canonical_max", sa.Numeric))
         columns.append(sa.Column(f"{home.column}_units", ARRAY(_text())))
         columns.append(sa.Column(f"{home.column}_lows", ARRAY(sa.Numeric)))
         columns.append(sa.Column(f"{home.column}_highs", ARRAY(sa.Numeric)))
+    for home in place.composites():
+        if home.measured:
+            columns.append(sa.Column(f"{home.column}_codes", ARRAY(_text())))
+            columns.append(sa.Column(f"{home.column}_units", ARRAY(_text())))
+            columns.append(sa.Column(f"{home.column}_lows", ARRAY(sa.Numeric)))
+            columns.append(sa.Column(f"{home.column}_highs", ARRAY(sa.Numeric)))
     return columns
 
 
@@ -116,9 +126,9 @@ def _current(metadata: sa.MetaData, place: TypeLayout) -> None:
         ended = None if home.column == LEADING_DATE else end > sa.text(_MISSING_TO_TEXT)
         sa.Index(f"{name}_{home.column}_to", end.desc(), c.id.desc(), postgresql_where=ended)
     for home in place.amounts():
-        low, high = c[f"{home.column}_min"], c[f"{home.column}_max"]
-        sa.Index(f"{name}_{home.column}_min", low, postgresql_where=low.is_not(None))
-        sa.Index(f"{name}_{home.column}_max", high, postgresql_where=high.is_not(None))
+        for bound in ("min", "max", "canonical_min", "canonical_max"):
+            column = c[f"{home.column}_{bound}"]
+            sa.Index(f"{name}_{home.column}_{bound}", column, postgresql_where=column.is_not(None))
 
 
 def _patient_index(place: TypeLayout, table: sa.Table) -> None:
@@ -141,6 +151,8 @@ def _history(metadata: sa.MetaData, place: TypeLayout) -> None:
         sa.Column("version", sa.Integer, primary_key=True),
         sa.Column("last_updated", _instant(), nullable=False),
         sa.Column("xid", Xid8(), nullable=False),
+        sa.Column("method", _text(), nullable=False),
+        sa.Column("created", sa.Boolean, nullable=False),
         sa.Column("superseded_xid", Xid8()),
         sa.Column("deleted", sa.Boolean, nullable=False, server_default=sa.false()),
         sa.Column("body", JSON),

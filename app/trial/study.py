@@ -1,4 +1,4 @@
-"""The study as FHIR: ResearchStudy, Groups, organizations, medication, definitions and codes, built
+"""The study as FHIR: ResearchStudy, Groups, organizations, medication, definitions, codes, built
 from the protocol and the small files in `study/`, and loaded so that loading twice changes nothing.
 
 https://hl7.org/fhir/R4/researchstudy.html · outcome measures and recruitment as R5 has them:
@@ -37,6 +37,7 @@ from app.trial.codes import (
     reference,
 )
 from app.trial.definitions import TERMINOLOGY, build_definitions
+from app.trial.profile_codes import build_profile_value_sets
 from app.trial.protocol import Contradiction, Criterion, EndpointDefinition, Objective, Protocol
 from app.trial.sourced import SOURCES
 from app.trial.terminology import build_terminology, build_value_set
@@ -57,6 +58,7 @@ def build_study(protocol: Protocol) -> list[Json]:
         build_enrolled_group(protocol),
         *build_definitions(protocol),
         *build_terminology(protocol),
+        *build_profile_value_sets(protocol),
         build_research_study(protocol),
     ]
     systems = [each for each in resources if each["resourceType"] == "CodeSystem"]

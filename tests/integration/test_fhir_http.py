@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -75,7 +76,8 @@ async def test_update_creates_then_updates_and_checks_if_match(client: httpx.Asy
     second = await client.put("Observation/a", json=changed, headers=JSON | {"if-match": 'W/"1"'})
     assert (second.status_code, second.headers["etag"]) == (200, 'W/"2"')
     history = (await client.get("Observation/a/_history")).json()
-    assert [entry["request"]["method"] for entry in history["entry"]] == ["PUT", "POST"]
+    assert [entry["request"]["method"] for entry in history["entry"]] == ["PUT", "PUT"]
+    assert [entry["response"]["status"] for entry in history["entry"]] == ["200", "201"]
     old = await client.get("Observation/a/_history/1")
     assert old.json()["status"] == "final"
 
@@ -88,7 +90,7 @@ async def test_delete_leaves_a_410_and_a_tombstone(client: httpx.AsyncClient) ->
     history = (await client.get(f"Observation/{id}/_history")).json()
     assert [entry["request"]["method"] for entry in history["entry"]] == ["DELETE", "POST"]
     assert (await client.delete(f"Observation/{id}")).status_code == 204
-    assert (await client.delete("Observation/never")).status_code == 404
+    assert (await client.delete("Observation/never")).status_code == 204
 
 
 async def test_prefer_chooses_the_body(client: httpx.AsyncClient) -> None:
@@ -248,13 +250,18 @@ async def test_a_bad_body_is_refused_and_nothing_is_stored(
         ("GET", "Observation?_include=Patient:nonsense", {}, 400),
         ("GET", "Observation?code=a|b|c", {}, 400),
         ("GET", "Observation?_id=%00", {}, 400),
-        ("GET", "Observation", {"accept": "application/fhir+xml"}, 406),
-        ("GET", "Observation?_format=xml", {}, 406),
+        ("GET", "Observation", {"accept": "text/csv"}, 406),
+        ("GET", "Observation?_format=turtle", {}, 406),
         ("POST", "Observation", {"content-type": "text/csv"}, 415),
         ("POST", "Observation", {"content-type": "application/fhir+json;charset=gbk"}, 415),
-        ("PATCH", "Observation/a", JSON, 405),
-        ("PUT", "Observation", JSON, 405),
+        ("PATCH", "Observation/a", JSON, 400),
+        ("PUT", "Observation", JSON, 400),
         ("DELETE", "metadata", {}, 405),
+        ("PUT", "Observation/_search", JSON, 405),
+        ("GET", "Observation/a/_history/1/2/3", {}, 404),
+        ("DELETE", "Observation", {}, 400),
+        ("DELETE", "Observation?colour=red", {"prefer": "handling=lenient"}, 400),
+        ("DELETE", "Observation?status=final&_count=1", {}, 400),
         ("PUT", "Observation/b", JSON, 400),
         ("DELETE", "Observation/a", {"if-match": "nonsense"}, 400),
     ],
@@ -266,6 +273,29 @@ async def test_a_bad_request_is_a_4xx_that_says_why(
     response = await client.request(method, path, headers=headers, content=content)
     assert response.status_code == status, response.text
     assert issue(response)["diagnostics"]
+
+
+async def test_an_identical_update_writes_no_version_and_says_so(client: httpx.AsyncClient) -> None:
+    body = PLATELETS | {"id": "a"}
+    await client.put("Observation/a", json=body, headers=JSON)
+    again = await client.put(
+        "Observation/a", json=body, headers=JSON | {"prefer": "return=OperationOutcome"}
+    )
+    assert (again.status_code, again.headers["etag"]) == (200, 'W/"1"')
+    assert "unchanged" in issue(again)["diagnostics"]
+    assert (await client.get("Observation/a/_history")).json()["total"] == 1
+
+
+async def test_xml_comes_and_goes_where_it_is_asked_for(client: httpx.AsyncClient) -> None:
+    await client.put("Observation/a", json=PLATELETS | {"id": "a"}, headers=JSON)
+    read = await client.get("Observation/a", headers={"accept": "application/fhir+xml"})
+    assert read.headers["content-type"].startswith("application/fhir+xml")
+    sent = await client.put(
+        "Observation/a", content=read.content, headers={"content-type": "application/fhir+xml"}
+    )
+    assert (sent.status_code, sent.headers["etag"]) == (200, 'W/"1"')
+    refused = await client.get("Observation/b", headers={"accept": "application/fhir+xml"})
+    assert refused.content.startswith(b"<")
 
 
 async def test_head_has_the_headers_of_get_and_no_body(client: httpx.AsyncClient) -> None:
@@ -282,5 +312,112 @@ async def test_the_capability_statement_lists_what_is_there(client: httpx.AsyncC
     assert len(types) == 50
     names = {each["name"] for each in types["Observation"]["searchParam"]}
     for name in names:
-        response = await client.get(f"Observation?{name}:missing=true")
-        assert response.status_code == (400 if name in ("_id", "_lastUpdated") else 200), name
+        response = await client.get(f"Observation?{name}:missing=maybe")
+        assert response.status_code == 400, name
+        assert f"no search parameter '{name}'" not in response.text
+
+
+async def test_searches_at_every_level_by_get_and_by_form(client: httpx.AsyncClient) -> None:
+    await client.put(
+        "Patient/SSCI-001", json={"resourceType": "Patient", "id": "SSCI-001"}, headers=JSON
+    )
+    id = (await create(client)).json()["id"]
+    await create(client, subject={"reference": "Patient/SSCI-002"})
+    assert bundle_ids(await client.get("Patient/SSCI-001/Observation?code=777-3")) == [id]
+    assert bundle_ids(await client.get("Patient/SSCI-001/Observation?code=1-1")) == []
+    form = await client.post("Patient/SSCI-001/Observation/_search", data={"code": "777-3"})
+    assert bundle_ids(form) == [id]
+    assert set(bundle_ids(await client.get("Patient/SSCI-001/*"))) == {id, "SSCI-001"}
+    everything = "?_type=Patient,Observation"
+    assert len(bundle_ids(await client.get(everything))) == 3
+    posted = await client.post("_search", data={"_type": "Patient"})
+    assert bundle_ids(posted) == ["SSCI-001"]
+    assert (await client.get("Patient/SSCI-001/Nonsense")).status_code == 404
+    assert (await client.get("Observation/a/Patient")).status_code == 404
+
+
+PATHS = [
+    *("", "metadata", "_history", "_search", "Observation", "Observation/a", "Observation/_search"),
+    *("Observation/_history", "Observation/a/_history", "Observation/a/_history/1", "Patient/p/*"),
+    *("Patient/p/Observation", "Observation/$validate", "$versions", "Observation/a/$meta", "x//y"),
+    *("Observation/a/_history/99999999999", "%00", "Observation/%2F", "Observation/a/_history/%00"),
+    *(
+        "Observation/$lastn",
+        "Patient/p/$everything",
+        "ValueSet/$expand",
+        "Binary/x",
+        "\u00e9/\u4e2d",
+    ),
+]
+QUERIES = [
+    *(
+        "",
+        "status=final",
+        "_count=0",
+        "_count=-1",
+        "_since=x",
+        "_cursor=WzFd",
+        "_sort=-date",
+        "&&=&",
+    ),
+    *(
+        "date=ge2019&date=",
+        "code=a|b|c",
+        "_id=%00",
+        "value-quantity=1e99999",
+        "_at=0000",
+        "%ff=%ff",
+    ),
+    *(
+        "_has:Observation:subject:code=1",
+        "subject:Patient.name=x",
+        "_filter=status eq",
+        "_since=9999",
+    ),
+    *("_format=xml", "_format=%00", "_elements=,", "_summary=count", "_lastUpdated=ge9999-12-31"),
+    *("_include=*", "_at=9999-12-31", "_before=0001-01-01", "date=0001-01-01", "_total=estimate"),
+]
+HEADERS: list[dict[str, str]] = [
+    *(
+        {},
+        JSON,
+        {"content-type": "application/json-patch+json"},
+        {"accept": "application/fhir+xml"},
+    ),
+    *({"content-type": "application/fhir+xml"}, {"content-type": "x" * 300}, {"accept": ";;,q=,"}),
+    *({"if-match": 'W/"1"'} | JSON, {"if-none-exist": "status=final"} | JSON),
+    *(
+        {"if-none-match": "*"} | JSON,
+        {"if-modified-since": "\x80"},
+        {"prefer": "return=,;handling"},
+    ),
+    *({"content-type": "application/x-www-form-urlencoded"}, {"content-encoding": "zip"} | JSON),
+    {"content-type": "application/merge-patch+json"},
+]
+BODIES = [
+    *(b"", b"{}", b"[]", b"null", b"\xff", b"<a/>", b"status=final", b'[{"op":"add","path":"/a"}]'),
+    *(orjson.dumps(PLATELETS), orjson.dumps(PLATELETS | {"id": "a"}), b'{"status":[[]]}'),
+    b'{"resourceType":"Bundle","type":"batch","entry":[{"request":{"method":"GET","url":"?"}},1]}',
+    b'{"resourceType":"Bundle","type":"transaction","entry":[{"resource":{},"request":{"method":'
+    b'"POST","url":"Observation","ifNoneExist":"_id=\\u0001"},"fullUrl":"urn:uuid:1"}]}',
+    b'{"resourceType":"Parameters","parameter":[{"name":"operation","part":[{"name":[]}]}]}',
+    b'<Observation xmlns="http://hl7.org/fhir"><status value="final"/></Observation>',
+]
+
+
+async def test_no_request_is_answered_by_a_500(client: httpx.AsyncClient) -> None:
+    draw = random.Random(5)
+    for _ in range(3000):
+        method = draw.choice(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+        url = f"{draw.choice(PATHS)}?{draw.choice(QUERIES)}&{draw.choice(QUERIES)}"
+        headers = draw.choice(HEADERS)
+        raw = {name: value.encode("latin-1") for name, value in headers.items()}
+        content = draw.choice(BODIES) if method in ("POST", "PUT", "PATCH") else None
+        response = await client.request(method, url, headers=raw, content=content)
+        assert response.status_code < 500 or response.status_code == 501, (
+            method,
+            url,
+            headers,
+            content,
+            response.text,
+        )

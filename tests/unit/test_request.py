@@ -94,7 +94,7 @@ def test_a_plus_in_a_date_survives_also_unescaped(offset: str) -> None:
         "value-quantity=1|a|b|c",
         "code=|",
         "subject:missing=perhaps",
-        "_count=0",
+        "_count=1.5",
         "_count=-1",
         "_sort=nonsense",
         "_include=Observation",

@@ -136,7 +136,7 @@ LEFT_OUT = {
     *("sdf-14", "sdf-15", "sdf-15a", "sdf-16", "sdf-17", "sdf-18", "sdf-19", "sdf-21", "sdf-22"),
     "sdf-23",
 }
-"""Of definitions of profiles and guides: not asked."""
+"""Of definitions of profiles and guides: asked by `$validate` only."""
 
 
 def read(element: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,39 @@ https://hl7.org/fhir/R4/conformance-rules.html#constraints
 from __future__ import annotations
 
 from app.fhir.invariants.clinical import CLINICAL
+from app.fhir.invariants.conformance import CONFORMANCE, check_conformance
 from app.fhir.invariants.data_types import DATA_TYPES
 from app.fhir.invariants.definitions import DEFINITIONS
 from app.fhir.invariants.questions import Invariant
 
-__all__ = ["INVARIANTS", "Invariant", "invariants_of"]
+__all__ = [
+    "INVARIANTS",
+    "IN_THE_WALK",
+    "NEVER_BROKEN",
+    "Invariant",
+    "check_conformance",
+    "covered_keys",
+    "invariants_of",
+]
 
-INVARIANTS: tuple[Invariant, ...] = (*DATA_TYPES, *CLINICAL, *DEFINITIONS)
+IN_THE_WALK = frozenset({"ele-1", "ref-1", "dom-2", "dom-3", "dom-4", "dom-5", "txt-1", "txt-2"})
+"""Invariants that `structure`, `references` and `narrative` keep."""
+
+NEVER_BROKEN = frozenset({"eld-11", "ppc-2", "ppc-3", "ppc-4", "ppc-5"})
+"""The standard's expressions for these are true of every resource (`system='something'`,
+`select(…).exists()`)."""
+
+INVARIANTS: tuple[Invariant, ...] = (
+    *DATA_TYPES,
+    *CLINICAL,
+    *DEFINITIONS,
+)
+
+
+def covered_keys() -> frozenset[str]:
+    """The keys of all invariants that are compiled here or kept elsewhere."""
+    compiled = (*INVARIANTS, *CONFORMANCE)
+    return IN_THE_WALK | NEVER_BROKEN | {invariant.key for invariant in compiled}
 
 
 def invariants_of(path: str) -> tuple[Invariant, ...]:

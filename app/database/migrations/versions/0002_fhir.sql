@@ -3,6 +3,8 @@ CREATE TABLE fhir.activitydefinition (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -12,11 +14,21 @@ CREATE TABLE fhir.activitydefinition (
 	effective_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX activitydefinition_context_quantity_canonical_max ON fhir.activitydefinition (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX activitydefinition_context_quantity_canonical_min ON fhir.activitydefinition (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX activitydefinition_context_quantity_max ON fhir.activitydefinition (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -43,6 +55,8 @@ CREATE TABLE fhir.activitydefinition_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -54,9 +68,15 @@ CREATE TABLE fhir.activitydefinition_history (
 	effective_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -71,6 +91,8 @@ CREATE TABLE fhir.adverseevent (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -99,6 +121,8 @@ CREATE TABLE fhir.adverseevent_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -121,6 +145,8 @@ CREATE TABLE fhir.auditevent (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -146,6 +172,8 @@ CREATE TABLE fhir.auditevent_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -167,6 +195,8 @@ CREATE TABLE fhir.basic (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -192,6 +222,8 @@ CREATE TABLE fhir.basic_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -213,6 +245,8 @@ CREATE TABLE fhir."binary" (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -232,6 +266,8 @@ CREATE TABLE fhir.binary_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -251,6 +287,8 @@ CREATE TABLE fhir.careplan (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -287,6 +325,8 @@ CREATE TABLE fhir.careplan_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -313,6 +353,8 @@ CREATE TABLE fhir.codesystem (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -320,11 +362,21 @@ CREATE TABLE fhir.codesystem (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX codesystem_context_quantity_canonical_max ON fhir.codesystem (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX codesystem_context_quantity_canonical_min ON fhir.codesystem (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX codesystem_context_quantity_max ON fhir.codesystem (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -347,6 +399,8 @@ CREATE TABLE fhir.codesystem_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -356,9 +410,15 @@ CREATE TABLE fhir.codesystem_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -373,6 +433,8 @@ CREATE TABLE fhir.compartmentdefinition (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -380,11 +442,21 @@ CREATE TABLE fhir.compartmentdefinition (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX compartmentdefinition_context_quantity_canonical_max ON fhir.compartmentdefinition (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX compartmentdefinition_context_quantity_canonical_min ON fhir.compartmentdefinition (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX compartmentdefinition_context_quantity_max ON fhir.compartmentdefinition (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -407,6 +479,8 @@ CREATE TABLE fhir.compartmentdefinition_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -416,9 +490,15 @@ CREATE TABLE fhir.compartmentdefinition_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -433,6 +513,8 @@ CREATE TABLE fhir.conceptmap (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -440,11 +522,21 @@ CREATE TABLE fhir.conceptmap (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX conceptmap_context_quantity_canonical_max ON fhir.conceptmap (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX conceptmap_context_quantity_canonical_min ON fhir.conceptmap (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX conceptmap_context_quantity_max ON fhir.conceptmap (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -467,6 +559,8 @@ CREATE TABLE fhir.conceptmap_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -476,9 +570,15 @@ CREATE TABLE fhir.conceptmap_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -493,6 +593,8 @@ CREATE TABLE fhir.condition (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -505,16 +607,24 @@ CREATE TABLE fhir.condition (
 	recorded_date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	abatement_age_min NUMERIC,
 	abatement_age_max NUMERIC,
+	abatement_age_canonical_min NUMERIC,
+	abatement_age_canonical_max NUMERIC,
 	abatement_age_units TEXT[] COLLATE "C",
 	abatement_age_lows NUMERIC[],
 	abatement_age_highs NUMERIC[],
 	onset_age_min NUMERIC,
 	onset_age_max NUMERIC,
+	onset_age_canonical_min NUMERIC,
+	onset_age_canonical_max NUMERIC,
 	onset_age_units TEXT[] COLLATE "C",
 	onset_age_lows NUMERIC[],
 	onset_age_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX condition_abatement_age_canonical_max ON fhir.condition (abatement_age_canonical_max) WHERE abatement_age_canonical_max IS NOT NULL;
+
+CREATE INDEX condition_abatement_age_canonical_min ON fhir.condition (abatement_age_canonical_min) WHERE abatement_age_canonical_min IS NOT NULL;
 
 CREATE INDEX condition_abatement_age_max ON fhir.condition (abatement_age_max) WHERE abatement_age_max IS NOT NULL;
 
@@ -525,6 +635,10 @@ CREATE INDEX condition_abatement_date_from ON fhir.condition (abatement_date_fro
 CREATE INDEX condition_abatement_date_to ON fhir.condition (abatement_date_to DESC, id DESC) WHERE abatement_date_to > '0001-01-01T00:00:00+00:00';
 
 CREATE INDEX condition_last_updated ON fhir.condition (last_updated, id);
+
+CREATE INDEX condition_onset_age_canonical_max ON fhir.condition (onset_age_canonical_max) WHERE onset_age_canonical_max IS NOT NULL;
+
+CREATE INDEX condition_onset_age_canonical_min ON fhir.condition (onset_age_canonical_min) WHERE onset_age_canonical_min IS NOT NULL;
 
 CREATE INDEX condition_onset_age_max ON fhir.condition (onset_age_max) WHERE onset_age_max IS NOT NULL;
 
@@ -551,6 +665,8 @@ CREATE TABLE fhir.condition_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -565,11 +681,15 @@ CREATE TABLE fhir.condition_history (
 	recorded_date_to TIMESTAMP WITH TIME ZONE,
 	abatement_age_min NUMERIC,
 	abatement_age_max NUMERIC,
+	abatement_age_canonical_min NUMERIC,
+	abatement_age_canonical_max NUMERIC,
 	abatement_age_units TEXT[] COLLATE "C",
 	abatement_age_lows NUMERIC[],
 	abatement_age_highs NUMERIC[],
 	onset_age_min NUMERIC,
 	onset_age_max NUMERIC,
+	onset_age_canonical_min NUMERIC,
+	onset_age_canonical_max NUMERIC,
 	onset_age_units TEXT[] COLLATE "C",
 	onset_age_lows NUMERIC[],
 	onset_age_highs NUMERIC[],
@@ -587,6 +707,8 @@ CREATE TABLE fhir.consent (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -621,6 +743,8 @@ CREATE TABLE fhir.consent_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -645,6 +769,8 @@ CREATE TABLE fhir.device (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -667,6 +793,8 @@ CREATE TABLE fhir.device_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -687,6 +815,8 @@ CREATE TABLE fhir.diagnosticreport (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -721,6 +851,8 @@ CREATE TABLE fhir.diagnosticreport_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -745,6 +877,8 @@ CREATE TABLE fhir.documentreference (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -779,6 +913,8 @@ CREATE TABLE fhir.documentreference_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -803,6 +939,8 @@ CREATE TABLE fhir.encounter (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -815,6 +953,8 @@ CREATE TABLE fhir.encounter (
 	location_period_tos TIMESTAMP WITH TIME ZONE[],
 	length_min NUMERIC,
 	length_max NUMERIC,
+	length_canonical_min NUMERIC,
+	length_canonical_max NUMERIC,
 	length_units TEXT[] COLLATE "C",
 	length_lows NUMERIC[],
 	length_highs NUMERIC[],
@@ -826,6 +966,10 @@ CREATE INDEX encounter_date_from ON fhir.encounter (date_from, date_to, id) WHER
 CREATE INDEX encounter_date_to ON fhir.encounter (date_to DESC, id DESC);
 
 CREATE INDEX encounter_last_updated ON fhir.encounter (last_updated, id);
+
+CREATE INDEX encounter_length_canonical_max ON fhir.encounter (length_canonical_max) WHERE length_canonical_max IS NOT NULL;
+
+CREATE INDEX encounter_length_canonical_min ON fhir.encounter (length_canonical_min) WHERE length_canonical_min IS NOT NULL;
 
 CREATE INDEX encounter_length_max ON fhir.encounter (length_max) WHERE length_max IS NOT NULL;
 
@@ -848,6 +992,8 @@ CREATE TABLE fhir.encounter_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -862,6 +1008,8 @@ CREATE TABLE fhir.encounter_history (
 	location_period_tos TIMESTAMP WITH TIME ZONE[],
 	length_min NUMERIC,
 	length_max NUMERIC,
+	length_canonical_min NUMERIC,
+	length_canonical_max NUMERIC,
 	length_units TEXT[] COLLATE "C",
 	length_lows NUMERIC[],
 	length_highs NUMERIC[],
@@ -879,6 +1027,8 @@ CREATE TABLE fhir.endpoint (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -898,6 +1048,8 @@ CREATE TABLE fhir.endpoint_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -917,6 +1069,8 @@ CREATE TABLE fhir."group" (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -936,6 +1090,8 @@ CREATE TABLE fhir.group_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -955,6 +1111,8 @@ CREATE TABLE fhir.implementationguide (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -962,11 +1120,21 @@ CREATE TABLE fhir.implementationguide (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX implementationguide_context_quantity_canonical_max ON fhir.implementationguide (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX implementationguide_context_quantity_canonical_min ON fhir.implementationguide (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX implementationguide_context_quantity_max ON fhir.implementationguide (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -989,6 +1157,8 @@ CREATE TABLE fhir.implementationguide_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -998,9 +1168,15 @@ CREATE TABLE fhir.implementationguide_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1015,6 +1191,8 @@ CREATE TABLE fhir.library (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1024,11 +1202,21 @@ CREATE TABLE fhir.library (
 	effective_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX library_context_quantity_canonical_max ON fhir.library (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX library_context_quantity_canonical_min ON fhir.library (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX library_context_quantity_max ON fhir.library (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -1055,6 +1243,8 @@ CREATE TABLE fhir.library_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1066,9 +1256,15 @@ CREATE TABLE fhir.library_history (
 	effective_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1083,6 +1279,8 @@ CREATE TABLE fhir.list (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1111,6 +1309,8 @@ CREATE TABLE fhir.list_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1133,6 +1333,8 @@ CREATE TABLE fhir.location (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1152,6 +1354,8 @@ CREATE TABLE fhir.location_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1171,6 +1375,8 @@ CREATE TABLE fhir.measure (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1180,11 +1386,21 @@ CREATE TABLE fhir.measure (
 	effective_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX measure_context_quantity_canonical_max ON fhir.measure (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX measure_context_quantity_canonical_min ON fhir.measure (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX measure_context_quantity_max ON fhir.measure (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -1211,6 +1427,8 @@ CREATE TABLE fhir.measure_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1222,9 +1440,15 @@ CREATE TABLE fhir.measure_history (
 	effective_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1239,6 +1463,8 @@ CREATE TABLE fhir.measurereport (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1273,6 +1499,8 @@ CREATE TABLE fhir.measurereport_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1297,6 +1525,8 @@ CREATE TABLE fhir.medication (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1322,6 +1552,8 @@ CREATE TABLE fhir.medication_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1343,6 +1575,8 @@ CREATE TABLE fhir.medicationadministration (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1371,6 +1605,8 @@ CREATE TABLE fhir.medicationadministration_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1393,6 +1629,8 @@ CREATE TABLE fhir.medicationdispense (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1427,6 +1665,8 @@ CREATE TABLE fhir.medicationdispense_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1451,6 +1691,8 @@ CREATE TABLE fhir.medicationrequest (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1487,6 +1729,8 @@ CREATE TABLE fhir.medicationrequest_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1513,6 +1757,8 @@ CREATE TABLE fhir.medicationstatement (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1541,6 +1787,8 @@ CREATE TABLE fhir.medicationstatement_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1563,6 +1811,8 @@ CREATE TABLE fhir.messageheader (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1582,6 +1832,8 @@ CREATE TABLE fhir.messageheader_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1601,6 +1853,8 @@ CREATE TABLE fhir.namingsystem (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1612,11 +1866,21 @@ CREATE TABLE fhir.namingsystem (
 	period_tos TIMESTAMP WITH TIME ZONE[],
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX namingsystem_context_quantity_canonical_max ON fhir.namingsystem (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX namingsystem_context_quantity_canonical_min ON fhir.namingsystem (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX namingsystem_context_quantity_max ON fhir.namingsystem (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -1643,6 +1907,8 @@ CREATE TABLE fhir.namingsystem_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1656,9 +1922,15 @@ CREATE TABLE fhir.namingsystem_history (
 	period_tos TIMESTAMP WITH TIME ZONE[],
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1673,6 +1945,8 @@ CREATE TABLE fhir.observation (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -1683,16 +1957,28 @@ CREATE TABLE fhir.observation (
 	value_date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	component_value_quantity_min NUMERIC,
 	component_value_quantity_max NUMERIC,
+	component_value_quantity_canonical_min NUMERIC,
+	component_value_quantity_canonical_max NUMERIC,
 	component_value_quantity_units TEXT[] COLLATE "C",
 	component_value_quantity_lows NUMERIC[],
 	component_value_quantity_highs NUMERIC[],
 	value_quantity_min NUMERIC,
 	value_quantity_max NUMERIC,
+	value_quantity_canonical_min NUMERIC,
+	value_quantity_canonical_max NUMERIC,
 	value_quantity_units TEXT[] COLLATE "C",
 	value_quantity_lows NUMERIC[],
 	value_quantity_highs NUMERIC[],
+	component_code_value_quantity_codes TEXT[] COLLATE "C",
+	component_code_value_quantity_units TEXT[] COLLATE "C",
+	component_code_value_quantity_lows NUMERIC[],
+	component_code_value_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX observation_component_value_quantity_canonical_max ON fhir.observation (component_value_quantity_canonical_max) WHERE component_value_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX observation_component_value_quantity_canonical_min ON fhir.observation (component_value_quantity_canonical_min) WHERE component_value_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX observation_component_value_quantity_max ON fhir.observation (component_value_quantity_max) WHERE component_value_quantity_max IS NOT NULL;
 
@@ -1714,6 +2000,10 @@ CREATE INDEX observation_value_date_from ON fhir.observation (value_date_from, v
 
 CREATE INDEX observation_value_date_to ON fhir.observation (value_date_to DESC, id DESC) WHERE value_date_to > '0001-01-01T00:00:00+00:00';
 
+CREATE INDEX observation_value_quantity_canonical_max ON fhir.observation (value_quantity_canonical_max) WHERE value_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX observation_value_quantity_canonical_min ON fhir.observation (value_quantity_canonical_min) WHERE value_quantity_canonical_min IS NOT NULL;
+
 CREATE INDEX observation_value_quantity_max ON fhir.observation (value_quantity_max) WHERE value_quantity_max IS NOT NULL;
 
 CREATE INDEX observation_value_quantity_min ON fhir.observation (value_quantity_min) WHERE value_quantity_min IS NOT NULL;
@@ -1725,6 +2015,8 @@ CREATE TABLE fhir.observation_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1737,14 +2029,22 @@ CREATE TABLE fhir.observation_history (
 	value_date_to TIMESTAMP WITH TIME ZONE,
 	component_value_quantity_min NUMERIC,
 	component_value_quantity_max NUMERIC,
+	component_value_quantity_canonical_min NUMERIC,
+	component_value_quantity_canonical_max NUMERIC,
 	component_value_quantity_units TEXT[] COLLATE "C",
 	component_value_quantity_lows NUMERIC[],
 	component_value_quantity_highs NUMERIC[],
 	value_quantity_min NUMERIC,
 	value_quantity_max NUMERIC,
+	value_quantity_canonical_min NUMERIC,
+	value_quantity_canonical_max NUMERIC,
 	value_quantity_units TEXT[] COLLATE "C",
 	value_quantity_lows NUMERIC[],
 	value_quantity_highs NUMERIC[],
+	component_code_value_quantity_codes TEXT[] COLLATE "C",
+	component_code_value_quantity_units TEXT[] COLLATE "C",
+	component_code_value_quantity_lows NUMERIC[],
+	component_code_value_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1775,6 +2075,8 @@ CREATE TABLE fhir.operationdefinition (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1782,11 +2084,21 @@ CREATE TABLE fhir.operationdefinition (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX operationdefinition_context_quantity_canonical_max ON fhir.operationdefinition (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX operationdefinition_context_quantity_canonical_min ON fhir.operationdefinition (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX operationdefinition_context_quantity_max ON fhir.operationdefinition (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -1809,6 +2121,8 @@ CREATE TABLE fhir.operationdefinition_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1818,9 +2132,15 @@ CREATE TABLE fhir.operationdefinition_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1835,6 +2155,8 @@ CREATE TABLE fhir.organization (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1854,6 +2176,8 @@ CREATE TABLE fhir.organization_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1873,6 +2197,8 @@ CREATE TABLE fhir.patient (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1904,6 +2230,8 @@ CREATE TABLE fhir.patient_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1927,6 +2255,8 @@ CREATE TABLE fhir.plandefinition (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -1936,11 +2266,21 @@ CREATE TABLE fhir.plandefinition (
 	effective_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX plandefinition_context_quantity_canonical_max ON fhir.plandefinition (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX plandefinition_context_quantity_canonical_min ON fhir.plandefinition (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX plandefinition_context_quantity_max ON fhir.plandefinition (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -1967,6 +2307,8 @@ CREATE TABLE fhir.plandefinition_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -1978,9 +2320,15 @@ CREATE TABLE fhir.plandefinition_history (
 	effective_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -1995,6 +2343,8 @@ CREATE TABLE fhir.practitioner (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2014,6 +2364,8 @@ CREATE TABLE fhir.practitioner_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2033,6 +2385,8 @@ CREATE TABLE fhir.practitionerrole (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2058,6 +2412,8 @@ CREATE TABLE fhir.practitionerrole_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2079,6 +2435,8 @@ CREATE TABLE fhir.procedure (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -2107,6 +2465,8 @@ CREATE TABLE fhir.procedure_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2129,6 +2489,8 @@ CREATE TABLE fhir.provenance (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2160,6 +2522,8 @@ CREATE TABLE fhir.provenance_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2183,6 +2547,8 @@ CREATE TABLE fhir.questionnaire (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2192,11 +2558,21 @@ CREATE TABLE fhir.questionnaire (
 	effective_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX questionnaire_context_quantity_canonical_max ON fhir.questionnaire (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX questionnaire_context_quantity_canonical_min ON fhir.questionnaire (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX questionnaire_context_quantity_max ON fhir.questionnaire (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -2223,6 +2599,8 @@ CREATE TABLE fhir.questionnaire_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2234,9 +2612,15 @@ CREATE TABLE fhir.questionnaire_history (
 	effective_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -2251,6 +2635,8 @@ CREATE TABLE fhir.questionnaireresponse (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -2279,6 +2665,8 @@ CREATE TABLE fhir.questionnaireresponse_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2301,6 +2689,8 @@ CREATE TABLE fhir.researchstudy (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2326,6 +2716,8 @@ CREATE TABLE fhir.researchstudy_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2347,6 +2739,8 @@ CREATE TABLE fhir.researchsubject (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -2375,6 +2769,8 @@ CREATE TABLE fhir.researchsubject_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2397,6 +2793,8 @@ CREATE TABLE fhir.searchparameter (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2404,11 +2802,21 @@ CREATE TABLE fhir.searchparameter (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX searchparameter_context_quantity_canonical_max ON fhir.searchparameter (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX searchparameter_context_quantity_canonical_min ON fhir.searchparameter (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX searchparameter_context_quantity_max ON fhir.searchparameter (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -2431,6 +2839,8 @@ CREATE TABLE fhir.searchparameter_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2440,9 +2850,15 @@ CREATE TABLE fhir.searchparameter_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -2457,6 +2873,8 @@ CREATE TABLE fhir.servicerequest (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -2491,6 +2909,8 @@ CREATE TABLE fhir.servicerequest_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2515,6 +2935,8 @@ CREATE TABLE fhir.specimen (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -2543,6 +2965,8 @@ CREATE TABLE fhir.specimen_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2565,6 +2989,8 @@ CREATE TABLE fhir.structuredefinition (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2572,11 +2998,21 @@ CREATE TABLE fhir.structuredefinition (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX structuredefinition_context_quantity_canonical_max ON fhir.structuredefinition (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX structuredefinition_context_quantity_canonical_min ON fhir.structuredefinition (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX structuredefinition_context_quantity_max ON fhir.structuredefinition (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -2599,6 +3035,8 @@ CREATE TABLE fhir.structuredefinition_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2608,9 +3046,15 @@ CREATE TABLE fhir.structuredefinition_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 
@@ -2625,6 +3069,8 @@ CREATE TABLE fhir.subscription (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2644,6 +3090,8 @@ CREATE TABLE fhir.subscription_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2663,6 +3111,8 @@ CREATE TABLE fhir.task (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	patient TEXT COLLATE "C",
 	tokens TEXT[] COLLATE "C" NOT NULL,
@@ -2703,6 +3153,8 @@ CREATE TABLE fhir.task_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2729,6 +3181,8 @@ CREATE TABLE fhir.valueset (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 DEFAULT pg_current_xact_id() NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	body JSON NOT NULL,
 	tokens TEXT[] COLLATE "C" NOT NULL,
 	strings TEXT[] COLLATE "C" NOT NULL,
@@ -2736,11 +3190,21 @@ CREATE TABLE fhir.valueset (
 	date_to TIMESTAMP WITH TIME ZONE NOT NULL,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id)
 );
+
+CREATE INDEX valueset_context_quantity_canonical_max ON fhir.valueset (context_quantity_canonical_max) WHERE context_quantity_canonical_max IS NOT NULL;
+
+CREATE INDEX valueset_context_quantity_canonical_min ON fhir.valueset (context_quantity_canonical_min) WHERE context_quantity_canonical_min IS NOT NULL;
 
 CREATE INDEX valueset_context_quantity_max ON fhir.valueset (context_quantity_max) WHERE context_quantity_max IS NOT NULL;
 
@@ -2763,6 +3227,8 @@ CREATE TABLE fhir.valueset_history (
 	version INTEGER NOT NULL,
 	last_updated TIMESTAMP WITH TIME ZONE NOT NULL,
 	xid xid8 NOT NULL,
+	method TEXT COLLATE "C" NOT NULL,
+	created BOOLEAN NOT NULL,
 	superseded_xid xid8,
 	deleted BOOLEAN DEFAULT false NOT NULL,
 	body JSON,
@@ -2772,9 +3238,15 @@ CREATE TABLE fhir.valueset_history (
 	date_to TIMESTAMP WITH TIME ZONE,
 	context_quantity_min NUMERIC,
 	context_quantity_max NUMERIC,
+	context_quantity_canonical_min NUMERIC,
+	context_quantity_canonical_max NUMERIC,
 	context_quantity_units TEXT[] COLLATE "C",
 	context_quantity_lows NUMERIC[],
 	context_quantity_highs NUMERIC[],
+	context_type_quantity_codes TEXT[] COLLATE "C",
+	context_type_quantity_units TEXT[] COLLATE "C",
+	context_type_quantity_lows NUMERIC[],
+	context_type_quantity_highs NUMERIC[],
 	PRIMARY KEY (id, version)
 );
 

@@ -1,0 +1,45 @@
+"""Text as searches compare it: without case and accents, and as words.
+https://hl7.org/fhir/R4/search.html#string
+
+Chinese, Japanese and Korean are written without spaces: a run of such characters counts as its
+characters and its pairs of neighbours, so that any part of it is found.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+MAX_STRING = 500
+_WORD = re.compile(r"[^\W_]+")
+_EAST_ASIAN = (
+    "\u1100-\u11ff\u2e80-\u2fdf\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uf900-\ufaff"
+)
+_RUN = re.compile(f"[{_EAST_ASIAN}]+|[^{_EAST_ASIAN}]+")
+
+
+def fold(text: str) -> str:
+    """Case and accents away, as string search compares."""
+    if text.isascii():
+        return text.lower()[:MAX_STRING]
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(c for c in decomposed if not unicodedata.combining(c))[:MAX_STRING]
+
+
+def words_of(text: str, *, single: bool = True) -> Iterator[str]:
+    """The folded words of a text. `single`: each East Asian character is a word too, not only
+    pairs of them (as it is kept); a search asks for a single one only where it stands alone."""
+    for word in _WORD.findall(text):
+        for run in _RUN.findall(fold(word)):
+            if re.match(f"[{_EAST_ASIAN}]", run):
+                yield from _neighbours(run, single=single)
+            else:
+                yield run
+
+
+def _neighbours(run: str, *, single: bool) -> Iterator[str]:
+    if single or len(run) == 1:
+        yield from run
+    yield from (run[n : n + 2] for n in range(len(run) - 1))

@@ -1,0 +1,42 @@
+"""What an operation is: its name, where it may be called, and the function that answers it.
+https://hl7.org/fhir/R4/operations.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from app.fhir.exchange import Request, Response
+
+if TYPE_CHECKING:
+    from app.fhir.http import FhirApp
+
+Level = Literal["system", "type", "instance"]
+Run = Callable[["FhirApp", Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`name` without `$`; `resource_types` empty: any; `definition` the canonical URL of its
+    OperationDefinition. Only an operation that does not affect state may be called by GET.
+    `judges_body`: what is wrong with the body is its answer, not an error."""
+
+    name: str
+    resource_types: frozenset[str]
+    levels: frozenset[Level]
+    run: Run
+    affects_state: bool
+    definition: str
+    judges_body: bool = False
+
+    def is_for(self, level: Level, resource_type: str | None) -> bool:
+        """Whether it may be called there; `resource_type` None at the system level."""
+        if level not in self.levels:
+            return False
+        return level == "system" or not self.resource_types or resource_type in self.resource_types
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("POST",) if self.affects_state else ("GET", "POST")

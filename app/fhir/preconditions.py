@@ -1,0 +1,116 @@
+"""What a client asks beside the resource itself: versions that must or must not be, criteria in the
+place of an id, and what it would like to get back.
+
+https://hl7.org/fhir/R4/http.html#concurrency · https://hl7.org/fhir/R4/http.html#cread
+https://hl7.org/fhir/R4/http.html#cond-update · https://hl7.org/fhir/R4/http.html#ops
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+from app.errors import Category, SsciError, error
+from app.fhir.request import Reading, SearchRequest, parse_search, split_query
+
+NO_VERSION = -1
+"""A tag that is well formed, but can't be a version of this server."""
+
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
+_OF_THE_RESULT = frozenset(
+    {
+        *("_count", "_sort", "_total", "_summary", "_elements", "_cursor", "_type"),
+        *("_include", "_revinclude", "_contained", "_containedType"),
+    }
+)
+_IGNORED = frozenset({"_format", "_pretty"})
+_RETURNS = ("minimal", "representation", "OperationOutcome")
+
+
+def parse_version_tag(text: str, expression: str = "http.If-Match") -> int:
+    """The version in `W/"3"`; NO_VERSION for another tag; 400 for what is no tag."""
+    match = _TAG.fullmatch(text.strip())
+    if match is None:
+        raise error(Category.INCORRECT, 'a version tag has the form W/"3"', expression=expression)
+    return _version(match[1])
+
+
+def _version(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else NO_VERSION
+
+
+def if_match(headers: Mapping[str, str]) -> int | None:
+    tag = headers.get("if-match")
+    return parse_version_tag(tag) if tag else None
+
+
+def is_if_none_match_any(headers: Mapping[str, str]) -> bool:
+    """`If-None-Match: *`: write only if there is nothing yet."""
+    return headers.get("if-none-match", "").strip() == "*"
+
+
+def is_not_modified(headers: Mapping[str, str], version: int, last_updated: datetime) -> bool:
+    """Whether the client has this version already. If-None-Match, where given, decides alone."""
+    tags = headers.get("if-none-match")
+    if tags is not None:
+        return tags.strip() == "*" or version in map(_version, _TAG.findall(tags))
+    since = _http_date(headers.get("if-modified-since"))
+    return since is not None and last_updated.replace(microsecond=0) <= since
+
+
+def _http_date(text: str | None) -> datetime | None:
+    """None for what is no date: such a header is to be ignored."""
+    if not text:
+        return None
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def version_headers(version: int, last_updated: datetime) -> tuple[tuple[bytes, bytes], ...]:
+    modified = format_datetime(last_updated.astimezone(UTC), usegmt=True)
+    return ((b"etag", b'W/"%d"' % version), (b"last-modified", modified.encode("ascii")))
+
+
+def preferred_return(headers: Mapping[str, str], otherwise: str = "representation") -> str:
+    """`minimal`, `representation` or `OperationOutcome`."""
+    wishes = _wishes(headers)
+    return next((name for name in _RETURNS if f"return={name}" in wishes), otherwise)
+
+
+def is_lenient(headers: Mapping[str, str]) -> bool:
+    return "handling=lenient" in _wishes(headers)
+
+
+def _wishes(headers: Mapping[str, str]) -> list[str]:
+    prefer = headers.get("prefer", "").replace(" ", "").replace('"', "")
+    return re.split("[,;]", prefer)
+
+
+def parse_criteria(
+    reading: Reading, resource_type: str, query: str, expression: str
+) -> SearchRequest:
+    """Criteria that are to find one resource: conditions only, and each of them understood.
+
+    Strict whatever the client prefers: a criterion that was ignored would widen what is written.
+    """
+    query = query.removeprefix(resource_type).removeprefix("?")
+    parameters = [each for each in split_query(query) if each[0] not in _IGNORED]
+    for name, _ in parameters:
+        if name.partition(":")[0] in _OF_THE_RESULT:
+            raise _refused(expression, f"{name.partition(':')[0]} is no criterion")
+    criteria = parse_search(reading, resource_type, parameters)
+    if not criteria.conditions:
+        raise _refused(expression, "criteria are needed: search parameters with values")
+    if criteria.is_poll:
+        text = "_lastUpdated with a lower bound stops short of the newest: it is no criterion"
+        raise _refused(expression, text)
+    return criteria
+
+
+def _refused(expression: str, text: str) -> SsciError:
+    return error(Category.INCORRECT, text, expression=expression)

@@ -1,0 +1,169 @@
+"""Requests per second of the running server over HTTP, each beside its raw limit in the same run.
+
+    python -m bench load [--count 4000] [--seconds 4] [--out FILE]
+
+Drives both with `wrk` (1 and 16 clients), A B A B, and prints medians and ratios. The patient P0
+holds as many platelet counts as are stored; the search asks for the newest 50 of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from app.database import Database, start_embedded
+from app.fhir import dump_json
+from bench.observations import build_observation, fill
+
+ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class HotPath:
+    """One hot path: the server's address and the raw limit's; `body` makes it a POST."""
+
+    name: str
+    path: str
+    raw: str
+    body: bytes | None = None
+
+
+def hot_paths() -> list[HotPath]:
+    created = dump_json(build_observation(1, random.Random(1)))
+    query = "patient=P0&code=http://loinc.org%7C777-3&_sort=-date&_count=50"
+    return [
+        HotPath("read by id", "/fhir/Observation/o00000001", "/read/o00000001"),
+        HotPath(
+            "search 50, patient + code, newest first", f"/fhir/Observation?{query}", "/search/P0"
+        ),
+        HotPath(
+            "search 50 with _include",
+            f"/fhir/Observation?{query}&_include=Observation:patient",
+            "/search/P0",
+        ),
+        HotPath("count", "/fhir/Observation?patient=P0&_summary=count", "/count/P0"),
+        HotPath("history of one", "/fhir/Observation/o00000001/_history", "/read/o00000001"),
+        HotPath("create", "/fhir/Observation", "/create", created),
+    ]
+
+
+async def run(count: int, data_dir: Path, seconds: float) -> str:
+    """The table, as Markdown."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk is not installed: apt-get install wrk")
+    async with await start_embedded(data_dir, on_progress=print) as server:
+        server_port, raw_port = _free_port(), _free_port()
+        service = _serve(data_dir, server_port)
+        raw: subprocess.Popen[bytes] | None = None
+        try:
+            await asyncio.to_thread(_await_health, server_port)
+            await _prepare(server.owner_dsn, count)
+            raw = _serve_raw(server.owner_dsn, raw_port)
+            await asyncio.sleep(3)
+            return await asyncio.to_thread(_measure, server_port, raw_port, count, seconds)
+        finally:
+            service.terminate()
+            if raw is not None:
+                raw.terminate()
+            service.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+def _serve(data_dir: Path, port: int) -> subprocess.Popen[bytes]:
+    command = ["serve", "--no-auth", "--port", str(port), "--data-dir", str(data_dir)]
+    code = "from app.cli import main; main()"
+    return subprocess.Popen([sys.executable, "-c", code, *command])
+
+
+def _serve_raw(dsn: str, port: int) -> subprocess.Popen[bytes]:
+    command = ["-m", "uvicorn", "bench.raw:build", "--factory", "--port", str(port)]
+    quiet = ["--log-level", "warning", "--no-access-log", "--loop", "uvloop"]
+    return subprocess.Popen([sys.executable, *command, *quiet], env=os.environ | {"BENCH_DSN": dsn})
+
+
+def _await_health(port: int) -> None:
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2)
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit("the service did not start")
+
+
+async def _prepare(dsn: str, count: int) -> None:
+    async with await Database.open(dsn) as database:
+        async with database.reading() as connection:
+            held = await connection.fetchval("SELECT count(*) FROM fhir.observation")
+        if held < count:
+            await fill(database, count, one_patient=True)
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS public.raw_limit (id text primary key, body json)"
+        )
+        await connection.execute("VACUUM ANALYZE")
+    finally:
+        await connection.close()
+
+
+def _measure(port: int, raw_port: int, count: int, seconds: float) -> str:
+    lines = [
+        f"{count} Observations stored, {os.cpu_count()} cores, Python {platform.python_version()};"
+        f" one worker; median of {ROUNDS} interleaved runs of {seconds:g} s.",
+        "",
+        "| path | clients | server/s | raw limit/s | ratio |",
+        "|---|---|---|---|---|",
+    ]
+    for hot in hot_paths():
+        for clients in (1, 16):
+            ours, limit = [], []
+            for _ in range(ROUNDS):
+                ours.append(_wrk(port, hot.path, hot.body, clients, seconds))
+                limit.append(_wrk(raw_port, hot.raw, hot.body, clients, seconds))
+            one, other = statistics.median(ours), statistics.median(limit)
+            lines.append(
+                f"| {hot.name} | {clients} | {one:,.0f} | {other:,.0f} | {one / other:.0%} |"
+            )
+            print(lines[-1], flush=True)
+    return "\n".join(lines) + "\n"
+
+
+def _wrk(port: int, path: str, body: bytes | None, clients: int, seconds: float) -> float:
+    command = ["wrk", "-t1", f"-c{clients}", f"-d{seconds:g}s"]
+    if body is not None:
+        script = Path("/dev/shm" if Path("/dev/shm").exists() else ".") / f"ssci-{port}.lua"
+        script.write_text(
+            'wrk.method = "POST"\nwrk.headers["content-type"] = "application/fhir+json"\n'
+            f"wrk.body = {json.dumps(body.decode())}\n"
+        )
+        command += ["-s", str(script)]
+    done = subprocess.run(
+        [*command, f"http://127.0.0.1:{port}{path}"], capture_output=True, text=True, check=True
+    )
+    if "Non-2xx" in done.stdout:
+        raise SystemExit(f"{path}: {done.stdout}")
+    match = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
+    if match is None:
+        raise SystemExit(done.stdout)
+    return float(match[1])
