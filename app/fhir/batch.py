@@ -26,7 +26,7 @@ from app.fhir.entries import ORDER, Entry, list_entries, parse_entry, placed_in
 from app.fhir.exchange import Request, Response
 from app.fhir.failures import without_values
 from app.fhir.interactions import INTERACTIONS, READS, WRITES, answer_write
-from app.fhir.links import references_in
+from app.fhir.links import localised, references_in
 from app.fhir.model import Create, Json, Operation, Update
 from app.fhir.outcome import build_outcome
 from app.fhir.preconditions import parse_criteria
@@ -47,6 +47,7 @@ async def carry_out_bundle(app: FhirApp, request: Request) -> Response:
     """What is sent to the base address."""
     content_type = request.headers.get("content-type", "")
     bundle = media.parse_body(content_type, request.body, app.registry)
+    bundle = localised(bundle, request.body, request.base_url)
     kind = bundle.get("type")
     if bundle.get("resourceType") != "Bundle" or kind not in ("batch", "transaction"):
         raise error(

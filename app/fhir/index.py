@@ -127,8 +127,11 @@ class Indexer:
         for home in self._terms:
             code = home.parameter.code
             values = found.get(code)
-            if values is None or (code == "patient" and home.on_patient):
-                continue  # the column holds a patient, and `subject` has the other forms
+            if values is None:
+                continue
+            if code == "patient" and home.on_patient:
+                self._gather_foreign(code, values, tokens)
+                continue
             for value in values:
                 if home.kind == "strings":
                     strings.update(dict.fromkeys(_string_entries(code, value)))
@@ -138,6 +141,14 @@ class Indexer:
                 if home.parameter.type == "token" and type(value.value) is dict:
                     for entry in _display_entries(code, value):
                         strings[entry] = None
+
+    def _gather_foreign(self, code: str, values: Sequence[Value], tokens: dict[str, None]) -> None:
+        """Patients whom the column can't hold: by an identifier, or at another server."""
+        for value in values:
+            if self._local(value) is None or "identifier" in value.value:
+                for entry in self._reference_entries(code, value):
+                    if not entry.startswith((f"{code}=Patient/", f"{code}:")):
+                        tokens[entry] = None
 
     def _gather_words(self, resource: Json, strings: dict[str, None]) -> None:
         """https://hl7.org/fhir/R4/search.html#text"""

@@ -14,6 +14,7 @@ from app.fhir.codec import dump_json
 from app.fhir.exchange import Request, Response
 from app.fhir.history import Stored, build_history, parse_history
 from app.fhir.including import MAX_INCLUDED
+from app.fhir.links import localised
 from app.fhir.model import (
     Change,
     Create,
@@ -286,6 +287,7 @@ def _resource(app: FhirApp, request: Request) -> Json:
     if resource is None:
         content_type = request.headers.get("content-type", "")
         resource = media.parse_body(content_type, request.body, app.registry)
+        resource = localised(resource, request.body, request.base_url)
     if resource.get("resourceType") != request.path[0]:
         raise error(
             Category.INCORRECT,

@@ -56,14 +56,18 @@ def check_boolean(value: Any) -> Fault | None:
     return wrong_kind("true or false", value)
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_CONTROLS = Fault("value", "Of control characters a string may have tab, CR and LF only")
+
+
 def check_string(value: Any) -> Fault | None:
     if type(value) is not str:
         return wrong_kind("a string", value)
-    if 0 < len(value) <= MAX_STRING:
-        return None
     if not value:
         return EMPTY
-    return Fault("too-long", f"A string has at most {MAX_STRING} characters")
+    if len(value) > MAX_STRING:
+        return Fault("too-long", f"A string has at most {MAX_STRING} characters")
+    return None if value.isprintable() or not _CONTROL.search(value) else _CONTROLS
 
 
 def check_decimal(value: Any) -> Fault | None:

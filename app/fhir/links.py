@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from app.fhir.model import Json
+
 Addresses = Mapping[str, str]
 """What a reference may say (a fullUrl, a provisional `[type]/[id]`) → what it is to say."""
 
@@ -52,6 +54,30 @@ def _relinked(value: str, addresses: Addresses) -> str:
 
 def _relink_narrative(text: str, addresses: Addresses) -> str:
     return _IN_NARRATIVE.sub(lambda found: addresses.get(found[0], found[0]), text)
+
+
+def localised(resource: Json, body: bytes, base_url: str) -> Json:
+    """The resource with references by our own absolute address made relative, so that they are
+    found whatever the name is by which a client reached us."""
+    if f'"{base_url}/'.encode() not in body and f"'{base_url}/".encode() not in body:
+        return resource
+    prefix = f"{base_url}/"
+    own = {each: each.removeprefix(prefix) for each in references_in(resource)}
+    found: Json = _relink_references(resource, own)
+    return found
+
+
+def _relink_references(value: Any, addresses: Addresses) -> Any:
+    if isinstance(value, dict):
+        return {
+            name: addresses.get(held, held)
+            if name == "reference" and isinstance(held, str)
+            else _relink_references(held, addresses)
+            for name, held in value.items()
+        }
+    if isinstance(value, list):
+        return [_relink_references(held, addresses) for held in value]
+    return value
 
 
 def references_in(value: Any) -> Iterator[str]:

@@ -162,13 +162,15 @@ class SearchRequest:
         return self.summary == "count" or self.count == 0
 
 
+MAX_PARAMETERS = 500
+MAX_TOTAL_VALUES = 2000
 _LOWER_BOUND = frozenset({"ge", "gt", "sa", "eq", "ap"})
 
 
 def split_query(query: str) -> list[tuple[str, str]]:
-    """Names and values in order, percent-decoded, repeated names kept, empty values dropped."""
+    """Names and values in order, percent-decoded, repeated names and empty values kept."""
     pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs if value]
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
 
 
 Parameters = Iterable[tuple[str, str]]
@@ -233,6 +235,14 @@ def _types_named(reading: Reading, parameters: Sequence[tuple[str, str]]) -> tup
 
 def _parsed(parser: _Parser, parameters: Parameters, lenient: bool) -> SearchRequest:
     problems: list[Issue] = []
+    parameters = list(parameters)
+    values = sum(value.count(",") + 1 for _, value in parameters)
+    if len(parameters) > MAX_PARAMETERS or values > MAX_TOTAL_VALUES:
+        raise error(
+            Category.INCORRECT,
+            f"a search has at most {MAX_PARAMETERS} parameters and {MAX_TOTAL_VALUES} values",
+            code="too-costly",
+        )
     for name, value in parameters:
         try:
             parser.take(name, value)
@@ -286,6 +296,8 @@ class _Parser:
     def take(self, name: str, value: str) -> None:
         if "\0" in name or "\0" in value:
             raise refused(name.replace("\0", ""), "a NUL character")
+        if not value:
+            raise refused(name, "has no value")
         taker = _TAKERS.get(name)
         if taker is not None:
             taker(self, name, value)
