@@ -143,9 +143,12 @@ def _reference(reading: Reading, resource_type: str, code: str) -> Home | None:
 
 
 def targets_of(layout: Layout, home: Home) -> tuple[str, ...]:
-    """The types of this server to which the reference may lead."""
+    """The types of this server to which the reference may lead; none for a canonical, which names
+    an address that may be anywhere."""
     if home.parameter.code == "patient":
         return ("Patient",)
+    if not set(home.parameter.values) - {"canonical", "uri"}:
+        return ()
     targets = home.parameter.targets or tuple(layout)
     return tuple(target for target in targets if target in layout)
 
@@ -160,6 +163,8 @@ def _parse_chain(
     if home is None:
         raise _unknown(name, place, code)
     targets = targets_of(reading.layout, home)
+    if not targets:
+        raise refused(name, f"'{code}' holds canonical addresses, which can't be followed")
     if wanted and wanted not in targets:
         raise refused(name, f"'{code}' does not refer to {wanted}")
     found: list[Criterion] = []

@@ -446,7 +446,10 @@ def _check_include(reading: Reading, name: str, source: str, code: str, target: 
     home: Home | None = reading.layout[source].homes.get(code)
     if home is None or home.parameter.type != "reference":
         raise refused(name, f"'{source}:{code}' is not a reference search parameter")
-    if target is not None and target not in targets_of(reading.layout, home):
+    targets = targets_of(reading.layout, home)
+    if not targets:
+        raise refused(name, f"'{source}:{code}' holds canonical addresses, which can't be followed")
+    if target is not None and target not in targets:
         raise refused(name, f"'{source}:{code}' does not refer to {target}")
 
 
