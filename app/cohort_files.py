@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from app.errors import Category, error
 from app.simulation import (
@@ -48,12 +48,13 @@ def write_cohort(order: Order, folder: Path, advance: Callable[[], None]) -> int
     with ExitStack() as files:
         enrolment = files.enter_context(_text(folder / "enrolment.json"))
         manifest = files.enter_context(_text(folder / "manifest.ndjson"))
+        bundles = files.enter_context(_text(folder / "bundles.ndjson"))
         for participant in simulate_participants(order.participants, order.seed):
             _write_enrolment(enrolment, participant)
             if order.messages:
                 written += _write_messages(folder, manifest, participant)
             if order.bundles:
-                _write_bundle(folder / "bundles", participant)
+                _write_line(bundles, build_bundle(participant))
             advance()
         enrolment.write("\n]\n")
     return written
@@ -89,7 +90,7 @@ def _write_messages(folder: Path, manifest: TextIO, participant: Participant) ->
     for place, message in enumerate(messages, start=1):
         name = f"messages/{number}/{place:04d}-{message.feed}.hl7"
         (folder / name).write_bytes(message.payload)
-        manifest.write(json.dumps(_manifest_line(name, message)) + "\n")
+        _write_line(manifest, _manifest_line(name, message))
     return len(messages)
 
 
@@ -103,10 +104,8 @@ def _manifest_line(name: str, message: Message) -> dict[str, str]:
     }
 
 
-def _write_bundle(folder: Path, participant: Participant) -> None:
-    folder.mkdir(exist_ok=True)
-    text = json.dumps(build_bundle(participant), ensure_ascii=False, indent=1)
-    (folder / f"{participant.person.subject_number}.json").write_text(text + "\n", encoding="utf-8")
+def _write_line(file: TextIO, content: Mapping[str, Any]) -> None:
+    file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
 def _text(path: Path) -> TextIO:

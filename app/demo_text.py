@@ -47,6 +47,8 @@ async def show_open_facts(client: httpx.AsyncClient, console: Console) -> None:
     for feed in feeds:
         numbers.update(feed["open"])
     console.print("\n[bold]What did not simply go in[/bold] (facts, by reason)")
+    if not numbers:
+        console.print("  nothing")
     for reason, number in sorted(numbers.items()):
         console.print(f"  {number:5}  {reason:17} {MEANINGS.get(reason, '')}", soft_wrap=True)
 

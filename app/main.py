@@ -15,6 +15,8 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from app import __version__
@@ -220,9 +222,10 @@ def build_api(services: Services) -> FastAPI:
         title="SSCI interoperability service",
         version=__version__,
         description="Hospital feeds in, FHIR R4 and the endpoints of NCT03688191 out.",
-        docs_url="/docs",
+        docs_url=None,
         redoc_url=None,
     )
+    _add_docs(api)
     api.include_router(build_feed_router(services.feeds))
     api.include_router(build_trial_router(services.trial))
     api.include_router(build_endpoint_router(services.endpoints))
@@ -240,6 +243,27 @@ def build_api(services: Services) -> FastAPI:
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return api
+
+
+def _add_docs(api: FastAPI) -> None:
+    """`/docs` in a browser; its program comes from here, as a hospital's network may be closed."""
+    assets = StaticFiles(packages=[("fastapi_swagger", "resources")])
+    api.mount("/docs/assets", assets, name="docs-assets")
+
+    @api.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return get_swagger_ui_html(
+            openapi_url="/openapi.json",
+            title=api.title,
+            swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+            swagger_css_url="/docs/assets/swagger-ui.css",
+            swagger_favicon_url="/docs/assets/favicon-32x32.png",
+            swagger_ui_parameters={
+                "docExpansion": "none",
+                "filter": True,
+                "defaultModelsExpandDepth": -1,
+            },
+        )
 
 
 def _health_router(database: Database) -> APIRouter:

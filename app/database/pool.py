@@ -17,7 +17,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import asyncpg
 
 from app.database.connection import ReadConnection, WriteConnection, connect
-from app.database.failures import outcome_unknown, translated, unavailable
+from app.database.failures import DRIVER_FAILURES, outcome_unknown, translated, unavailable
 from app.errors import Category, SsciError, error
 
 CLEANING_SECONDS = 1.0  # a request to cancel may arrive too early and be lost; then we hang up
@@ -39,6 +39,14 @@ class Limits:
     lock_timeout_seconds: float = 20.0
 
 
+class _Losses:
+    """How often a connection was lost, in all pools of a process: where one was, the server may
+    have gone, and what lies idle is not to be trusted with a transaction."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
 class _Pool(Generic[Held]):
     """At most `size` connections of one kind, lent one at a time."""
 
@@ -47,7 +55,10 @@ class _Pool(Generic[Held]):
         open_one: Callable[[], Coroutine[Any, Any, Held]],
         size: int,
         wait_seconds: float,
+        losses: _Losses,
     ) -> None:
+        self._losses = losses
+        self._trusted_until = losses.count
         self._open_one: Callable[[], Coroutine[Any, Any, Held]] = open_one
         self._wait_seconds = wait_seconds
         self._permits = asyncio.Semaphore(size)
@@ -76,11 +87,19 @@ class _Pool(Generic[Held]):
     def _take_idle(self) -> Held | None:
         if self._closed:
             raise unavailable("The server is shutting down.")
+        if self._trusted_until != self._losses.count:
+            self._trusted_until = self._losses.count
+            self._drop_idle()
         while self._idle:
             held = self._idle.pop()
             if not held.raw.is_closed():
                 return held
         return None
+
+    def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for held in idle:
+            held.raw.terminate()
 
     def give_back(self, held: Held) -> None:
         """Lend it to the next; one that is broken is replaced when it is needed."""
@@ -94,6 +113,9 @@ class _Pool(Generic[Held]):
     async def clean(self, held: Held, failure: BaseException) -> None:
         """End whatever it was doing; then lend it to the next. Aside, so that no cancellation
         stops it; one that was not cancelled sees the end of it."""
+        if held.raw.is_closed() or isinstance(failure, DRIVER_FAILURES):
+            self._losses.count += 1
+            held.raw.terminate()
         task = asyncio.create_task(self._clean(held))
         self._cleaning.add(task)
         task.add_done_callback(self._cleaning.discard)
@@ -221,10 +243,11 @@ class Database:
         async def open_writer() -> WriteConnection:
             return WriteConnection(await connect(dsn, _write_session(taken, role), writing_silence))
 
+        losses = _Losses()
         database = cls(
-            _Pool(open_reader, taken.read_connections, taken.wait_seconds),
-            _Pool(open_searcher, taken.read_connections, taken.wait_seconds),
-            _Pool(open_writer, taken.write_connections, taken.wait_seconds),
+            _Pool(open_reader, taken.read_connections, taken.wait_seconds, losses),
+            _Pool(open_searcher, taken.read_connections, taken.wait_seconds, losses),
+            _Pool(open_writer, taken.write_connections, taken.wait_seconds, losses),
         )
         try:
             async with database.reading(), database.writing():

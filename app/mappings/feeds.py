@@ -30,6 +30,7 @@ from app.mappings.quarantine import Settled, fact_statements, fetch_facts
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import SubjectDirectory
+from app.mappings.units import load_ucum
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class Feeds:
 
     async def start(self, workers: int = 1) -> None:
         """Starts the workers, which first take what an earlier process left pending."""
+        await asyncio.to_thread(load_ucum)
         self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
 
     async def stop(self) -> None:

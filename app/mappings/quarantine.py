@@ -217,15 +217,17 @@ async def fetch_messages(
     connection: ReadConnection, feed: str, control_id: str | None, before: int | None, count: int
 ) -> Sequence[Any]:
     """Messages of a feed, newest first, one more than `count` if there are more."""
+    values: list[Any] = [feed, count + 1]
+    conditions = ["m.feed = $1"]
+    for condition, value in (("m.control_id =", control_id), ("m.id <", before)):
+        if value is not None:
+            values.append(value)
+            conditions.append(f"{condition} ${len(values)}")
     return await connection.fetch(
         f"SELECT {MESSAGE_COLUMNS} FROM feeds.message m"
-        " LEFT JOIN feeds.processing p ON p.message_id = m.id WHERE m.feed = $1"
-        " AND ($2::text IS NULL OR m.control_id = $2) AND ($3::bigint IS NULL OR m.id < $3)"
-        " ORDER BY m.id DESC LIMIT $4",
-        feed,
-        control_id,
-        before,
-        count + 1,
+        " LEFT JOIN feeds.processing p ON p.message_id = m.id"
+        f" WHERE {' AND '.join(conditions)} ORDER BY m.id DESC LIMIT $2",
+        *values,
     )
 
 

@@ -418,7 +418,10 @@ def _add_messages(router: APIRouter, feeds: Feeds) -> None:
         async with feeds.database.reading() as connection:
             rows = await fetch_messages(connection, feed, control_id, before, count)
         page = rows[:count]
-        more = f"/feeds/{feed}/messages?before={page[-1]['id']}&count={count}" if page else None
+        more = None
+        if page:
+            more = f"/feeds/{feed}/messages?before={page[-1]['id']}&count={count}"
+            more += f"&{urlencode({'control_id': control_id})}" if control_id else ""
         return MessagesAnswer(
             messages=[MessageAnswer(**MessageAnswer.values(row)) for row in page],
             next=more if len(rows) > count else None,

@@ -175,6 +175,11 @@ def _registry() -> Any:
     return PintUcumRegistry()
 
 
+def load_ucum() -> None:
+    """Loads the UCUM reader, so that no message has to wait for it."""
+    _registry()
+
+
 @functools.lru_cache(maxsize=4096)
 def _read_ucum(code: str) -> Any | None:
     """The quantity that UCUM reads, or None; the parser's own exceptions are of many kinds."""

@@ -20,6 +20,11 @@ from app.database import newest_revision
 from tests.conftest import Dsns
 
 SSCI = str(Path(sys.executable).with_name("ssci"))
+NO_DATABASE = {
+    "SSCI_DATABASE_URL": "postgresql://ssci:geheim@127.0.0.1:9/ssci",
+    "SSCI_CONNECT_PATIENCE_SECONDS": "0.2",
+}
+"""Nothing listens there: a service that should not have started does not get far."""
 Result = subprocess.CompletedProcess[str]
 Ssci = Callable[..., Result]
 
@@ -79,7 +84,7 @@ def test_every_command_explains_itself(ssci, command):
     ],
 )
 def test_serve_refuses_in_one_line_what_it_must_not_do(ssci, arguments, told):
-    result = ssci("serve", *arguments)
+    result = ssci("serve", *arguments, **NO_DATABASE)
     assert result.returncode == 2
     assert told in result.stderr
     assert result.stderr.count("\n") == 1
@@ -135,12 +140,7 @@ def test_migrate_tells_the_revision(ssci, on_database):
 
 
 def test_a_database_out_of_reach_is_told_in_one_line_without_the_password(ssci):
-    result = ssci(
-        "study",
-        "load",
-        SSCI_DATABASE_URL="postgresql://ssci:geheim@127.0.0.1:9/ssci",
-        SSCI_CONNECT_PATIENCE_SECONDS="0.2",
-    )
+    result = ssci("study", "load", **NO_DATABASE)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert "geheim" not in result.stderr + result.stdout

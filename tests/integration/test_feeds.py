@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import pytest
 
 from app.database import Database
-from app.fhir import Delete
+from app.errors import Category, SsciError, error
+from app.fhir import Caller, Delete, Operation, Revise
+from app.mappings import FeedKeys, Feeds, TrialDirectory
+from app.mappings.inbox import fetch_content
+from app.mappings.processing import Processor
+from app.mappings.tables import metadata
+from app.simulation import build_messages, simulate_participants
+from app.trial import HashedMrn, Trial
 from tests.feed_support import (
     CALLER,
+    ER7,
+    FEED_KEYS,
     HIS,
     MRN,
     PLT,
+    SIROLIMUS,
     STRANGER,
     SUBJECT,
+    Clock,
     Hospital,
     current,
     hospital,
+    map_bytes,
     message,
     msh,
     obr,
@@ -25,9 +39,11 @@ from tests.feed_support import (
     oru,
     pid,
     ras,
+    site,
     value_of,
     waiting_key,
 )
+from tests.trial_support import KEYS, ZONE, person, protocol, trial_client, trial_store
 
 
 @pytest.fixture
@@ -347,6 +363,8 @@ async def test_listings_page_by_key_and_filter_by_reason(lab: Hospital) -> None:
     messages = (await lab.client.get("/feeds/pumch-lis/messages?count=2")).json()
     assert [each["inbox_id"] for each in messages["messages"]] == [6, 5]
     assert messages["next"] == "/feeds/pumch-lis/messages?before=5&count=2"
+    one = (await lab.client.get("/feeds/pumch-lis/messages?control_id=3")).json()["messages"]
+    assert [each["inbox_id"] for each in one] == [4]
 
 
 async def test_the_runtime_role_cannot_change_or_delete_a_raw_message(lab: Hospital) -> None:
@@ -361,3 +379,211 @@ async def test_the_runtime_role_cannot_change_or_delete_a_raw_message(lab: Hospi
         with pytest.raises(Exception, match="permission denied"):
             async with lab.database.writing() as connection:
                 await connection.execute(sql)
+
+
+# Trouble
+
+
+async def test_fifty_deliveries_of_one_message_at_once_are_one_result(lab: Hospital) -> None:
+    answers = await asyncio.gather(*(lab.post(oru()) for _ in range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert await lab.count("Observation") == 1
+    async with lab.database.reading() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM feeds.message") == 1
+        assert await connection.fetchval("SELECT count(*) FROM feeds.delivery") == 49
+
+
+async def test_versions_of_one_result_arriving_at_once_end_with_the_newest(lab: Hospital) -> None:
+    chain = [oru(value="38", id="0")] + [
+        oru(value=str(40 + n), status="C", id=str(n), sent=f"201903141{n}0000+0800")
+        for n in range(1, 8)
+    ]
+    await asyncio.gather(*(lab.post(data) for data in reversed(chain)))
+    async with lab.database.reading() as connection:
+        id = await connection.fetchval("SELECT id FROM fhir.observation")
+    assert value_of(await lab.read(f"Observation/{id}")) == "47"
+    assert (await lab.client.get("/feeds/quarantine")).json()["facts"] == []
+
+
+class Interrupted(BaseException):
+    """Stands for a process that ends here."""
+
+
+async def test_what_a_killed_process_left_is_processed_by_the_next(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processor, "process", die)
+        with pytest.raises(Interrupted):
+            await lab.feeds.receive("pumch-lis", oru(), ER7)
+    assert await lab.count("Observation") == 0
+    await _let_claims_expire(lab)
+    assert await lab.feeds.process_pending() == 1
+    assert await lab.count("Observation") == 1
+
+
+async def test_a_message_that_twice_ends_its_process_is_quarantined(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processor, "process", die)
+        with pytest.raises(Interrupted):
+            await lab.feeds.receive("pumch-lis", oru(), ER7)
+        await _let_claims_expire(lab)
+        with pytest.raises(Interrupted):
+            await lab.feeds.process_pending()
+    await _let_claims_expire(lab)
+    assert await lab.feeds.process_pending() == 1
+    (fact,) = (await lab.client.get("/feeds/quarantine?reason=POISON")).json()["facts"]
+    assert fact["outcome"] == "quarantined"
+    assert await lab.feeds.process_pending() == 0
+
+
+async def _let_claims_expire(lab: Hospital) -> None:
+    async with lab.database.writing() as connection:
+        await connection.execute("UPDATE feeds.processing SET claimed_until = now()")
+
+
+async def test_a_passing_trouble_leaves_the_message_kept_and_pending(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise error(Category.UNAVAILABLE, "the database is restarting")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processor, "process", refuse)
+        answer = await lab.post(oru())
+        told = await lab.post(oru(), accept="application/json")
+    assert (answer.status_code, b"MSA|AA|M1" in answer.content) == (200, True)
+    assert (told.status_code, told.json()["messages"][0]["facts"]) == (202, None)
+    await _let_claims_expire(lab)
+    await lab.feeds.process_pending()
+    assert await lab.count("Observation") == 1
+
+
+async def test_what_cannot_be_kept_is_refused_with_a_time_to_retry(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object, **__: object) -> None:
+        raise error(Category.UNAVAILABLE, "the database is down")
+
+    monkeypatch.setattr(lab.feeds, "receive", refuse)
+    answer = await lab.post(oru())
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert b"\rMSA|AR" in answer.content
+
+
+async def test_a_resource_that_breaks_a_rule_of_fhir_fails_alone(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = lab.store.write
+
+    async def refuse_level(caller: Caller, operations: Sequence[Operation], also: Any) -> Any:
+        ids = {each.id for each in operations if isinstance(each, Revise)}
+        if level.resource_id in ids:
+            raise error(Category.UNPROCESSABLE, "no", expression="Observation.value")
+        return await write(caller, operations, also)
+
+    data = message(msh(), pid(), obr(), obx(), obx(SIROLIMUS, "8.6", "ng/mL"))
+    level = map_bytes(data)[1]
+    monkeypatch.setattr(lab.store, "write", refuse_level)
+    facts = await lab.send(data)
+    assert [(fact["outcome"], fact["reason"]) for fact in facts] == [
+        ("stored", None),
+        ("quarantined", "FHIR_INVALID"),
+    ]
+    assert "Observation.value" in facts[1]["detail"]
+
+
+async def test_workers_process_what_is_pending_until_they_are_stopped(lab: Hospital) -> None:
+    await lab.feeds.start(workers=2)
+    for number in range(6):
+        await lab.post(oru(id=str(number), order=f"L{number}"), prefer="respond-async")
+    for _ in range(1000):
+        if await lab.count("Observation") == 6:
+            break
+        await asyncio.sleep(0.02)
+    await lab.feeds.stop()
+    assert await lab.count("Observation") == 6
+
+
+async def test_a_changed_row_of_content_does_not_open(lab: Hospital) -> None:
+    await lab.send(oru(id="1"))
+    async with lab.database.reading() as connection:
+        content = await fetch_content(connection, FEED_KEYS, 1)
+        assert content is not None
+        assert content.data == oru(id="1")
+        with pytest.raises(SsciError):
+            await fetch_content(connection, FeedKeys(b"x" * 32, b"r" * 32), 1)
+
+
+async def test_enrolment_takes_up_what_waited_and_marks_it_synthetic(database: Database) -> None:
+    """The whole way with the trial's own identity schema."""
+    replayed: list[Feeds] = []
+
+    async def replay(hashes: Sequence[HashedMrn]) -> None:
+        await replayed[0].replay_waiting(hashes)
+
+    store = trial_store(database)
+    trial = Trial(database, store, protocol(), KEYS, replay, ZONE)
+    feeds = Feeds(database, store, site(), FEED_KEYS, TrialDirectory(KEYS), now=Clock())
+    replayed.append(feeds)
+    body = person()
+    name, born = body["name"], body["birthDate"].replace("-", "")
+    sent = {"f5": f"{name[:2]}^{name[2:]}", "f7": born}
+    async with hospital(database, feeds, store) as lab, trial_client(trial) as client:
+        own = message(msh(), pid(body["mrn"], **sent), obr(), obx())
+        assert (await lab.send_one(own))["outcome"] == "waiting"
+        answer = await client.post("/trial/subjects", json=body)
+        assert answer.status_code == 201, answer.text
+        detail = (await lab.client.get("/feeds/pumch-lis/messages/1")).json()["facts"][0]
+        assert (detail["outcome"], detail["subject"]) == ("stored", "SSCI-001")
+        observation = await lab.read(detail["resource"])
+        assert observation["meta"]["security"][0]["code"] == "HTEST"
+        wrong = message(msh(f10="M2"), pid(body["mrn"], f5="别^人"), obr("L2"), obx())
+        assert (await lab.send_one(wrong))["reason"] == "PATIENT_MISMATCH"
+
+
+async def test_the_tables_are_what_the_migration_makes(database: Database) -> None:
+    async with database.reading() as connection:
+        rows = await connection.fetch(
+            "SELECT table_name, column_name, is_nullable FROM information_schema.columns"
+            " WHERE table_schema = 'feeds'"
+        )
+    made = {(row["table_name"], row["column_name"], row["is_nullable"] == "YES") for row in rows}
+    described = {
+        (table.name, column.name, bool(column.nullable))
+        for table in metadata.tables.values()
+        for column in table.columns
+    }
+    assert made == described
+
+
+async def test_a_simulated_course_is_explained_fact_by_fact_and_sending_it_again_changes_nothing(
+    lab: Hospital,
+) -> None:
+    (participant,) = simulate_participants(1, seed=7)
+    lab.directory.subjects["PUMCH", participant.person.mrn] = SUBJECT
+    sent = build_messages(participant)[:60]
+    for each in sent:
+        assert (await lab.post(each.payload, each.feed)).status_code == 200
+    kinds = ("Observation", "MedicationAdministration", "DiagnosticReport", "Provenance")
+    written = [await lab.count(kind) for kind in kinds]
+    assert written[0] > 0
+    assert written[1] > 0
+    quarantine = (await lab.client.get("/feeds/quarantine?count=200")).json()["facts"]
+    reasons = {fact["reason"] for fact in quarantine}
+    assert reasons <= {"PATIENT_UNKNOWN", "ANALYTIC_SUSPECT", "WRONG_PATIENT", "UNIT_SUSPECT_SCALE"}
+    for each in sent:
+        await lab.post(each.payload, each.feed)
+    async with lab.database.reading() as connection:
+        ids = [row["id"] for row in await connection.fetch("SELECT id FROM feeds.message")]
+    await lab.feeds.process_again(ids)
+    assert [await lab.count(kind) for kind in kinds] == written

@@ -43,13 +43,17 @@ def test_enrolments_and_bundles_have_one_entry_per_participant(tmp_path):
     write(tmp_path, Order(3, seed=4))
     enrolments = json.loads((tmp_path / "enrolment.json").read_text(encoding="utf-8"))
     assert len({body["mrn"] for body in enrolments}) == 3
-    names = sorted(path.name for path in (tmp_path / "bundles").iterdir())
-    assert names == ["SSCI-001.json", "SSCI-002.json", "SSCI-003.json"]
+    bundles = (tmp_path / "bundles.ndjson").read_text(encoding="utf-8").splitlines()
+    patients = [json.loads(line)["entry"][0]["resource"]["id"] for line in bundles]
+    assert patients == ["SSCI-001", "SSCI-002", "SSCI-003"]
 
 
 def test_what_is_not_wanted_is_not_written(tmp_path):
     assert write(tmp_path, Order(2, seed=4, messages=False, bundles=False)) == 0
-    assert sorted(content(tmp_path)) == ["cohort.json", "enrolment.json", "manifest.ndjson"]
+    written = content(tmp_path)
+    assert written["bundles.ndjson"] == written["manifest.ndjson"] == b""
+    assert sorted(written)[:3] == ["bundles.ndjson", "cohort.json", "enrolment.json"]
+    assert len(written) == 4
 
 
 def test_writing_the_same_order_again_is_allowed(tmp_path):

@@ -28,7 +28,8 @@ def test_each_message_has_a_key_of_its_own() -> None:
 
 def test_a_row_that_was_moved_or_altered_does_not_open() -> None:
     sealed = seal(KEYS, "pumch-lis", DIGEST, b"data")
-    altered = replace(sealed, ciphertext=sealed.ciphertext[:-1] + b"\0")
+    last = bytes([sealed.ciphertext[-1] ^ 1])
+    altered = replace(sealed, ciphertext=sealed.ciphertext[:-1] + last)
     for feed, digest, row in (
         ("pumch-his", DIGEST, sealed),
         ("pumch-lis", b"e" * 32, sealed),
