@@ -18,4 +18,6 @@ VOLUME /data
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=120s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health', timeout=2)"]
+# Until access control exists this exits with 2 and says why: a service that asks for no tokens binds
+# loopback addresses only. What can be run: docker run --rm -it --network host ssci ssci demo
 CMD ["ssci", "serve", "--host", "0.0.0.0"]

@@ -7,9 +7,8 @@ error is one line on stderr that says what to do next; results go to stdout.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -33,10 +32,6 @@ from app.settings import Settings, explain, read_settings
 
 FAILED = 1
 REFUSED = 2
-NO_ACCESS_CONTROL = (
-    "access control is not there yet, so the service can't be opened to anyone who may not see "
-    "everything: add --no-auth to serve this machine alone"
-)
 
 app = typer.Typer(
     name="ssci",
@@ -192,6 +187,14 @@ def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     typer.echo(asyncio.run(_migrate(settings)))
 
 
+@database.command("rebuild-trial")
+def rebuild_trial(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Fill the trial tables anew from the history of the FHIR store, in one transaction."""
+    settings = _settings(data_dir=data_dir, database_url=database_url)
+    for table, rows in asyncio.run(_rebuild_trial(settings)).items():
+        typer.echo(f"{table}: {rows} rows")
+
+
 async def _load(settings: Settings, files: Sequence[Path]) -> int:
     from app.loading import load_files
     from app.main import open_services
@@ -229,6 +232,13 @@ async def _migrate(settings: Settings) -> str:
         return f"database at revision {newest_revision()}"
 
 
+async def _rebuild_trial(settings: Settings) -> Mapping[str, int]:
+    from app.main import rebuild_trial as rebuild
+
+    with _progress("Rebuilding", None, TextColumn("{task.completed:.0f} versions")) as advance:
+        return await rebuild(settings, advance)
+
+
 def _settings(**options: Any) -> Settings:
     try:
         return read_settings(**options)
@@ -239,27 +249,14 @@ def _settings(**options: Any) -> Settings:
 
 
 def _check_access(settings: Settings) -> None:
-    if not settings.no_auth:
-        _stop(NO_ACCESS_CONTROL, REFUSED)
-    if not _is_loopback(settings.host):
-        _stop(
-            f"--no-auth asks for no tokens and therefore serves this machine alone: {settings.host}"
-            " can be reached from others; leave --host out or use 127.0.0.1",
-            REFUSED,
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    if problem := settings.access_problem:
+        _stop(problem, REFUSED)
 
 
 @contextmanager
-def _progress(text: str, total: int, amount: ProgressColumn) -> Iterator[Callable[[int], None]]:
+def _progress(
+    text: str, total: int | None, amount: ProgressColumn
+) -> Iterator[Callable[[int], None]]:
     """A bar on stderr; nothing where stderr is no terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,15 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from app import __version__
-from app.database import Database, Limits, Source, newest_revision, open_database
+from app.database import (
+    Database,
+    Limits,
+    Source,
+    migrate,
+    newest_revision,
+    open_database,
+    reached_server,
+)
 from app.endpoints import Endpoints
 from app.endpoints.routes import build_router as build_endpoint_router
 from app.errors import Category, Issue, SsciError, error, errors
@@ -44,8 +53,8 @@ from app.keys import Keys, ensure_keys
 from app.mappings import FeedKeys, Feeds, TrialDirectory, load_site
 from app.mappings.routes import build_router as build_feed_router
 from app.settings import Settings, export_settings, read_settings
-from app.trial import IdentityKeys, Protocol, Trial, build_projection, load_protocol
-from app.trial.codes import SUBJECT_NUMBER
+from app.trial import IdentityKeys, Protocol, Trial, build_projection, load_protocol, rebuild
+from app.trial.codes import SUBJECT_NUMBER, SUBJECT_NUMBER_FORM
 from app.trial.routes import build_router as build_trial_router
 
 FHIR_MOUNT = "/fhir"
@@ -53,9 +62,12 @@ SITE = "pumch"
 RESERVED = ("/auth", "/fhir/.well-known/smart-configuration")
 """Addresses of access control, which is not there yet: 404."""
 
+HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::[0-9]{1,5})?")
+
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 _log = logging.getLogger("app")
 
@@ -90,12 +102,24 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         yield services
 
 
+async def rebuild_trial(settings: Settings, advance: Callable[[int], None]) -> dict[str, int]:
+    """Fill the trial tables anew, as the owner of the database; the number of rows per table."""
+    async with reached_server(_source(settings), _tell) as addresses:
+        await migrate(addresses.owner_dsn)
+        async with await Database.open(addresses.owner_dsn, _limits(settings)) as database:
+            return await rebuild(database, load_protocol(), settings.zone_info, advance)
+
+
 def _wire(settings: Settings, keys: Keys, database: Database) -> Services:
     registry = load_registry()
     layout = load_layout(registry)
     protocol = load_protocol()
     zone = settings.zone_info
-    policy = PatientPolicy(settings.effective_patient_policy, frozenset({SUBJECT_NUMBER}))
+    policy = PatientPolicy(
+        settings.effective_patient_policy,
+        frozenset({SUBJECT_NUMBER}),
+        re.compile(SUBJECT_NUMBER_FORM),
+    )
     store = open_store(
         database,
         registry,
@@ -106,16 +130,18 @@ def _wire(settings: Settings, keys: Keys, database: Database) -> Services:
         contributors=(build_projection(protocol, zone),),
     )
     identity = IdentityKeys(keys.encrypting, keys.current, keys.identity_lookup)
+    site = load_site(SITE)
     feeds = Feeds(
         database,
         store,
-        load_site(SITE),
+        site,
         FeedKeys(keys.messages, keys.results),
         TrialDirectory(identity),
         service=f"ssci-fhir {__version__}",
         max_bytes=settings.body_limit_bytes,
     )
-    trial = Trial(database, store, protocol, identity, feeds.replay_waiting, zone)
+    replay = feeds.replay_waiting
+    trial = Trial(database, store, protocol, identity, replay, zone, site.authorities)
     endpoints = Endpoints(database, protocol, zone)
     return Services(settings, database, registry, layout, store, trial, feeds, endpoints)
 
@@ -156,11 +182,13 @@ class Service:
         self._settings = settings
         self._stack = AsyncExitStack()
         self._fhir: FhirApp | None = None
-        self._api: FastAPI | None = None
+        self._api: LimitedBody | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
+        elif problem := _host_problem(scope, self._settings):
+            await _answer(problem)(scope, receive, send)
         elif self._fhir is not None and _is_fhir(scope):
             await self._fhir(scope, receive, send)
         elif self._api is not None:
@@ -186,7 +214,7 @@ class Service:
         await services.feeds.start()
         self._stack.push_async_callback(services.feeds.stop)
         self._fhir = build_fhir(services)
-        self._api = build_api(services)
+        self._api = LimitedBody(build_api(services), self._settings.body_limit_bytes)
         return services
 
     async def stop(self) -> None:
@@ -197,6 +225,63 @@ def _is_fhir(scope: Scope) -> bool:
     path: str = scope.get("path", "")
     inside = path == FHIR_MOUNT or path.startswith(FHIR_MOUNT + "/")
     return scope["type"] == "http" and inside and path not in RESERVED
+
+
+def _host_problem(scope: Scope, settings: Settings) -> SsciError | None:
+    """What is wrong with the host that a request is addressed to.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2
+    """
+    sent = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    match = HOST.fullmatch(sent[0]) if len(sent) == 1 else None
+    if match is None:
+        reason = "must be there once, as a host name or address with an optional port"
+        return error(Category.INCORRECT, reason, expression="Host")
+    if settings.accepts_host(match[1] or match[2]):
+        return None
+    reason = (
+        "without access control, only loopback hosts are answered, the host of SSCI_BASE_URL and"
+        " those of SSCI_ALLOWED_HOSTS"
+    )
+    return error(Category.INCORRECT, reason, expression="Host")
+
+
+class LimitedBody:
+    """Refuses a request body above the limit with 413 before anything is done with it. Feeds have
+    the same limit and answer with an acknowledgement."""
+
+    def __init__(self, app: FastAPI, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/feeds"):
+            await self._app(scope, receive, send)
+            return
+        messages = await self._receive_all(receive)
+        if messages is None:
+            reason = f"the body is larger than {self._limit} bytes"
+            problem = error(Category.INCORRECT, reason, code="too-long", status=413)
+            await _answer(problem)(scope, receive, send)
+            return
+        left = iter(messages)
+
+        async def again() -> Message:
+            message = next(left, None)
+            return await receive() if message is None else message
+
+        await self._app(scope, again, send)
+
+    async def _receive_all(self, receive: Receive) -> list[Message] | None:
+        """The body's messages; None as soon as they are more than the limit."""
+        messages: list[Message] = []
+        size = 0
+        while not messages or messages[-1].get("more_body"):
+            messages.append(await receive())
+            size += len(messages[-1].get("body", b""))
+            if size > self._limit:
+                return None
+        return messages
 
 
 def build_fhir(services: Services) -> FhirApp:
@@ -269,6 +354,7 @@ def _add_docs(api: FastAPI) -> None:
 def _health_router(database: Database) -> APIRouter:
     router = APIRouter(tags=["health"])
 
+    @router.head("/health", include_in_schema=False)
     @router.get("/health", summary="Whether the service can answer")
     async def health() -> dict[str, str]:
         """200 if the database answers, 503 otherwise."""
@@ -311,7 +397,9 @@ async def _no_such_address(request: Request, problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
     if problem.status_code == 404:
         return _answer(error(Category.NOT_FOUND, "there is no such address; see /docs"))
-    told = error(Category.UNSUPPORTED, str(problem.detail), status=problem.status_code)
+    not_here = problem.status_code == 405
+    category = Category.UNSUPPORTED if not_here else Category.INCORRECT
+    told = error(category, str(problem.detail), status=problem.status_code)
     told.headers = dict(problem.headers or {})
     return _answer(told)
 
@@ -322,6 +410,9 @@ async def _failed(_request: Request, problem: Exception) -> Response:
 
 
 def create_app(settings: Settings) -> Service:
+    """INCORRECT for settings that would open the service to those who may not see everything."""
+    if problem := settings.access_problem:
+        raise error(Category.INCORRECT, problem)
     return Service(settings)
 
 

@@ -7,21 +7,43 @@ https://docs.pydantic.dev/latest/concepts/pydantic_settings/
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "SSCI_"
 ENV_FILE = ".env"
 TEST_PREFIX = "SSCI_TEST_"
 MEBIBYTE = 1024 * 1024
-LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+NO_ACCESS_CONTROL = (
+    "access control is not there yet, so the service can't be opened to anyone who may not see "
+    "everything: add --no-auth to serve this machine alone"
+)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine as only itself can reach it."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _known_zone(name: str) -> str:
@@ -48,6 +70,19 @@ def _web_address(address: str) -> str:
     return address.rstrip("/")
 
 
+def _split(names: object) -> object:
+    return [each.strip() for each in names.split(",")] if isinstance(names, str) else names
+
+
+def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:]+", each) for each in names):
+        raise ValueError("must be host names without port, separated by commas")
+    return tuple(each.lower() for each in names)
+
+
+HostNames = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_host_names)
+]
 PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres_address)]
 PostgresMajor = Annotated[int, AfterValidator(_carried_version)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -75,6 +110,11 @@ class Settings(BaseSettings):
     )
     no_auth: bool = Field(
         False, description="Ask for no tokens. Binds loopback addresses only: for trying out."
+    )
+    allowed_hosts: HostNames = Field(
+        (),
+        description="Host names, separated by commas, under which browsers may address a service "
+        "that asks for no tokens, beside loopback ones and that of base_url.",
     )
 
     data_dir: Path = Field(
@@ -142,9 +182,23 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can reach the service."""
-        return self.host in LOOPBACK
+    def access_problem(self) -> str | None:
+        """Why the service must not be opened with these settings; None if it may."""
+        if not self.no_auth:
+            return NO_ACCESS_CONTROL
+        if is_loopback(self.host):
+            return None
+        return (
+            f"--no-auth asks for no tokens and therefore serves this machine alone: {self.host}"
+            " can be reached from others; leave --host out or use 127.0.0.1"
+        )
+
+    def accepts_host(self, name: str) -> bool:
+        """Whether a request may be addressed to that host (without port): a page of another site
+        must not reach a service that asks for no tokens under a name of its own."""
+        own = urlsplit(self.base_url).hostname if self.base_url else None
+        known = not self.no_auth or name.lower() in (*self.allowed_hosts, own)
+        return known or is_loopback(name)
 
     @property
     def effective_patient_policy(self) -> Literal["coded", "open"]:
@@ -190,6 +244,8 @@ def export_settings(settings: Settings) -> None:
 
 
 def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 

@@ -31,7 +31,7 @@ PROTOCOL = load_protocol()
 DEFINITION = find_definition(PROTOCOL, "platelet-change")
 RULES = build_change_rules(PROTOCOL)
 CUT = Cut("2030-01-01", datetime(2030, 1, 2, tzinfo=ZONE), datetime(2030, 1, 2, tzinfo=UTC))
-PRECISIONS = {7: "month", 10: "day"}
+PRECISIONS = {4: "year", 7: "month", 10: "day"}
 
 Asked = tuple[ChangeRequest, Rows]
 """What is asked, and of which rows."""
@@ -52,7 +52,8 @@ def read_table(text: str) -> list[dict[str, str]]:
 def clinical_time(text: str | None) -> ClinicalTime | None:
     if text is None:
         return None
-    begin = datetime.fromisoformat(text if len(text) > 7 else f"{text}-01").replace(tzinfo=ZONE)
+    whole = text + "-01-01"[: max(0, 10 - len(text))]
+    begin = datetime.fromisoformat(whole).replace(tzinfo=ZONE)
     return ClinicalTime(begin.astimezone(UTC), PRECISIONS.get(len(text), "second"))
 
 
@@ -103,11 +104,18 @@ def request(population: str = "efficacy") -> ChangeRequest:
 def build_request(
     counts: str = "subject",
     doses: str = ONE_DOSE,
-    subjects: str = "subject",
+    subjects: str | None = None,
     population: str = "efficacy",
 ) -> Asked:
-    rows = Rows(read_subjects(subjects), read_counts(counts), read_doses(doses))
-    return request(population), rows
+    """Without `subjects`, everyone with a count or dose is enrolled."""
+    found, taken = read_counts(counts), read_doses(doses)
+    enrolled = enrol_all(found, taken) if subjects is None else read_subjects(subjects)
+    return request(population), Rows(enrolled, found, taken)
+
+
+def enrol_all(counts: tuple[Measurement, ...], doses: tuple[Dose, ...] = ()) -> tuple[Subject, ...]:
+    numbers = sorted({row.subject for row in (*counts, *doses)})
+    return tuple(Subject(number, True, Source("ResearchSubject", number, 1)) for number in numbers)
 
 
 def answer(asked: Asked) -> Any:

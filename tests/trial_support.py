@@ -3,6 +3,7 @@ enrolment bodies whose identifying values carry a mark that must never be seen e
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
@@ -25,13 +26,14 @@ from app.trial import (
     load_protocol,
     load_study,
 )
-from app.trial.codes import SUBJECT_NUMBER
+from app.trial.codes import SUBJECT_NUMBER, SUBJECT_NUMBER_FORM
 from app.trial.routes import build_router
 from tests.fhir_support import facts
 
 CALLER = Caller("test")
 ZONE = ZoneInfo("Asia/Shanghai")
 KEYS = IdentityKeys({"k1": b"1" * 32}, "k1", b"h" * 32)
+AUTHORITIES = {"PUMCH": "PUMCH", "HIS": "PUMCH", "OTHER": "OTHER"}
 MARK = "ZQXMARK"
 
 
@@ -42,7 +44,8 @@ def protocol() -> Protocol:
 
 @cache
 def coded_validator() -> Validator:
-    policy = PatientPolicy("coded", frozenset({SUBJECT_NUMBER}))
+    form = re.compile(SUBJECT_NUMBER_FORM)
+    policy = PatientPolicy("coded", frozenset({SUBJECT_NUMBER}), form)
     return Validator(facts()[0], policy)
 
 
@@ -70,7 +73,7 @@ class Replayed:
 
 def open_trial(database: Database, replay: Replayed | None = None) -> Trial:
     store = trial_store(database)
-    return Trial(database, store, protocol(), KEYS, replay or Replayed(), ZONE)
+    return Trial(database, store, protocol(), KEYS, replay or Replayed(), ZONE, AUTHORITIES)
 
 
 @asynccontextmanager

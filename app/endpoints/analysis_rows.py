@@ -12,10 +12,11 @@ from datetime import tzinfo
 from app.endpoints.answers import (
     Answer,
     build_header,
+    build_reasons,
     build_source,
     encode_answer,
 )
-from app.endpoints.derivation import POPULATIONS, Candidate, Participant, compute_participants
+from app.endpoints.derivation import Candidate, Participant, compute_participants, divide
 from app.endpoints.model import ChangeRequest, ChangeRules, ClinicalTime, Rows
 from app.endpoints.platelet_change import (
     compute_change,
@@ -33,9 +34,14 @@ NOT_CHOSEN = "another count was chosen"
 def compute_platelet_change_subjects(request: ChangeRequest, rows: Rows) -> bytes:
     """One entry per participant of the population, one row per count."""
     everyone = compute_participants(rows, request.rules, request.zone)
-    members = [each for each in everyone if POPULATIONS[request.population](each)]
+    population = divide(everyone, request.population)
+    members = population.members
     answer = build_header(request.definition, request.cut, request.software) | {
-        "population": {"name": request.population, "n": len(members)},
+        "population": {
+            "name": request.population,
+            "n": len(members),
+            "excluded": build_reasons(population.excluded),
+        },
         "unit": request.rules.unit,
         "subjects": [_subject(each, request.rules, request.zone) for each in members],
         "rows": _rows(members, request.rules, request.zone),
@@ -54,6 +60,10 @@ def _subject(participant: Participant, rules: ChangeRules, zone: tzinfo) -> Answ
         "BASE": _number(baseline),
         "firstDose": build_source(dose.source) if dose else None,
         "baseline": build_source(baseline.measurement.source) if baseline else None,
+        "unusableDoses": [
+            {"reason": each.reason, **build_source(each.dose.source)}
+            for each in participant.unusable_doses
+        ],
         "missing": [{"visit": visit, "reason": reason} for visit, reason in reasons if reason],
     }
 

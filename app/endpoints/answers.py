@@ -6,7 +6,8 @@ bytes. Instants are UTC with microseconds; estimates are rounded to 10 significa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -74,6 +75,16 @@ def build_inputs(inputs: Iterable[Input]) -> list[Answer]:
         }
         for each in inputs
     ]
+
+
+def build_reasons(reasons: Sequence[tuple[str, str]]) -> Answer:
+    """(subject, reason) pairs: how many, how many for each reason, and who."""
+    counted = Counter(reason for _, reason in reasons)
+    return {
+        "n": len(reasons),
+        "reasons": dict(sorted(counted.items())),
+        "subjects": [{"subject": subject, "reason": reason} for subject, reason in reasons],
+    }
 
 
 def build_source(source: Source) -> Answer:

@@ -7,7 +7,7 @@ the ADaM Implementation Guide: https://www.cdisc.org/standards/foundational/adam
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
@@ -30,6 +30,10 @@ LARGEST_COUNT = Decimal("1e6")
 
 LAST = datetime.max.replace(tzinfo=UTC)
 """Where a row without a time stands in order of time."""
+
+NOT_OURS = "not enrolled in the study"
+NO_CONSENT = "consent not recorded"
+NO_DOSE = "no sirolimus dose with an amount above 0"
 
 Row = TypeVar("Row", Measurement, Dose)
 
@@ -77,12 +81,24 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class UnusableDose:
+    """A dose that can't be the first, and why."""
+
+    dose: Dose
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Participant:
-    """One participant with all counts, in order of time."""
+    """One person with all counts, in order of time.
+
+    `exclusion` tells why the person is not enrolled in the study; None for who is.
+    """
 
     subject: str
-    consented: bool
+    exclusion: str | None
     first_dose: Dose | None
+    unusable_doses: tuple[UnusableDose, ...]
     candidates: tuple[Candidate, ...]
     baseline: Candidate | None
     visits: Mapping[str, Candidate]
@@ -101,33 +117,84 @@ class Participant:
         return max(earlier, key=_time_order, default=None)
 
 
-POPULATIONS: Mapping[str, Callable[[Participant], bool]] = {
-    "enrolled": lambda participant: participant.consented,
-    "safety": lambda participant: participant.first_dose is not None,
-    "efficacy": lambda participant: participant.first_dose is not None,
+def _explain_undosed(participant: Participant) -> str | None:
+    """Why an enrolled participant is not treated; None if there is a first dose."""
+    return NO_DOSE if participant.first_dose is None else None
+
+
+POPULATIONS: Mapping[str, Callable[[Participant], str | None]] = {
+    "enrolled": lambda _participant: None,
+    "safety": _explain_undosed,
+    "efficacy": _explain_undosed,
 }
-"""The populations that can be told from consent and doses alone."""
+"""Why an enrolled participant does not belong to a population; None for a member. These are the
+populations that can be told from consent and doses alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A population, and everyone else of whom anything is known, with the reason."""
+
+    members: tuple[Participant, ...]
+    excluded: tuple[tuple[str, str], ...]
+
+
+def divide(everyone: Iterable[Participant], population: str) -> Membership:
+    """Only who is enrolled in the study can be in any of its populations."""
+    judged = [(each, each.exclusion or POPULATIONS[population](each)) for each in everyone]
+    return Membership(
+        tuple(each for each, reason in judged if not reason),
+        tuple((each.subject, reason) for each, reason in judged if reason),
+    )
 
 
 def compute_participants(rows: Rows, rules: ChangeRules, zone: tzinfo) -> tuple[Participant, ...]:
     """Everyone of whom anything is known, in order of subject number."""
     consented = {row.subject for row in rows.subjects if row.consented}
+    of_study = {row.subject for row in rows.subjects}
     counts, doses = _by_subject(rows.measurements), _by_subject(rows.doses)
-    known = {row.subject for row in rows.subjects} | counts.keys() | doses.keys()
+    exclusions = {
+        subject: None if subject in consented else NO_CONSENT if subject in of_study else NOT_OURS
+        for subject in of_study | counts.keys() | doses.keys()
+    }
     return tuple(
-        _participant(subject, subject in consented, counts[subject], doses[subject], rules, zone)
-        for subject in sorted(known)
+        _participant(subject, exclusion, counts[subject], doses[subject], rules, zone)
+        for subject, exclusion in sorted(exclusions.items())
     )
 
 
 def compute_first_dose(doses: Iterable[Dose], statuses: Collection[str]) -> Dose | None:
-    """The earliest dose with an amount above 0 that was taken at least in part."""
-    taken = (
-        dose
-        for dose in doses
-        if dose.amount is not None and dose.amount > 0 and dose.status in statuses
+    """The earliest dose with an amount above 0 that was taken at least in part.
+
+    A dose dated to the day goes before all that are not: a year alone can't place any count.
+    """
+    taken = (dose for dose in doses if _is_taken(dose, statuses))
+    return min(taken, key=_dose_order, default=None)
+
+
+def explain_unusable_dose(dose: Dose, statuses: Collection[str]) -> str | None:
+    """Why a dose can't be the first that counts are placed by; None if it can."""
+    checks = (
+        (dose.status not in statuses, "status does not say that it was taken"),
+        (dose.amount is None, "no amount in mg"),
+        (dose.amount is not None and dose.amount <= 0, "amount is not above 0"),
+        (not _is_dated(dose.when), "date not known to the day"),
     )
-    return min(taken, key=lambda dose: (_begin(dose.when), dose.source.id), default=None)
+    return next((reason for fails, reason in checks if fails), None)
+
+
+def _is_taken(dose: Dose, statuses: Collection[str]) -> bool:
+    return dose.amount is not None and dose.amount > 0 and dose.status in statuses
+
+
+def _dose_order(dose: Dose) -> tuple[object, ...]:
+    return not _is_dated(dose.when), _begin(dose.when), dose.source.id
+
+
+def _unusable_doses(doses: Iterable[Dose], statuses: Collection[str]) -> Iterator[UnusableDose]:
+    for dose in sorted(doses, key=_dose_order):
+        if reason := explain_unusable_dose(dose, statuses):
+            yield UnusableDose(dose, reason)
 
 
 def explain_unusable(count: Measurement, rules: ChangeRules) -> str | None:
@@ -151,7 +218,7 @@ def find_visit(elapsed: int, visits: Iterable[Visit]) -> Visit | None:
 
 def _participant(
     subject: str,
-    consented: bool,
+    exclusion: str | None,
     counts: Sequence[Measurement],
     doses: Sequence[Dose],
     rules: ChangeRules,
@@ -165,8 +232,9 @@ def _participant(
     )
     return Participant(
         subject,
-        consented,
+        exclusion,
         first_dose,
+        tuple(_unusable_doses(doses, rules.dose_statuses)),
         candidates,
         next((c for c in candidates if c.chosen and c.for_baseline), None),
         {c.visit.code: c for c in candidates if c.chosen and c.visit},

@@ -51,7 +51,7 @@ class ClinicalTime:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A participant; `consented` says whether enrolment (consent) is recorded."""
+    """A participant of the study; `consented` says whether enrolment (consent) is recorded."""
 
     subject: str
     consented: bool

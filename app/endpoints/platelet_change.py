@@ -16,9 +16,17 @@ from app.endpoints.answers import (
     Input,
     build_header,
     build_inputs,
+    build_reasons,
     encode_answer,
 )
-from app.endpoints.derivation import POPULATIONS, Candidate, Participant, compute_participants
+from app.endpoints.derivation import (
+    NO_DOSE,
+    Candidate,
+    Membership,
+    Participant,
+    compute_participants,
+    divide,
+)
 from app.endpoints.model import ChangeRequest, ChangeRules, Rows
 from app.endpoints.statistics import (
     DIGITS,
@@ -37,7 +45,6 @@ Choice = Callable[[Participant], Candidate | None]
 Pair = tuple[Decimal, Decimal]
 """Baseline and the count at a visit."""
 
-NO_DOSE = "no sirolimus dose with an amount above 0"
 NO_DOSE_DATE = "date of the first dose not known to the day"
 NO_BASELINE = "no valid baseline count"
 NO_COUNT = "no count in the window"
@@ -75,10 +82,11 @@ LOCF_RULE = (
 def compute_platelet_change(request: ChangeRequest, rows: Rows) -> bytes:
     """The summary answer: per visit, by baseline stratum, with LOCF as sensitivity, and inputs."""
     everyone = compute_participants(rows, request.rules, request.zone)
-    members = [each for each in everyone if POPULATIONS[request.population](each)]
+    population = divide(everyone, request.population)
+    members = population.members
     rules = request.rules
     answer = build_header(request.definition, request.cut, request.software) | {
-        "population": _population(request.population, members),
+        "population": _population(request.population, population),
         "unit": rules.unit,
         "confidence": rules.confidence,
         "methods": METHODS,
@@ -89,6 +97,7 @@ def compute_platelet_change(request: ChangeRequest, rows: Rows) -> bytes:
         "intercurrentEvents": dict.fromkeys(
             ("rescue", "plateletTransfusion", "ivig"), NOT_RECORDED
         ),
+        "doses": _doses(members),
         "counts": _counts(members),
         "inputs": build_inputs(_inputs(members, rules)),
         "notes": list(NOTES),
@@ -124,8 +133,13 @@ def compute_log_ratio(pair: Pair) -> float | None:
     return log(pair[1] / pair[0]) if pair[0] and pair[1] else None
 
 
-def _population(name: str, members: Sequence[Participant]) -> Answer:
-    return {"name": name, "n": len(members), "subjects": [each.subject for each in members]}
+def _population(name: str, population: Membership) -> Answer:
+    return {
+        "name": name,
+        "n": len(population.members),
+        "subjects": [each.subject for each in population.members],
+        "excluded": build_reasons(population.excluded),
+    }
 
 
 def _baseline(members: Sequence[Participant], rules: ChangeRules) -> Answer:
@@ -197,9 +211,7 @@ def _tests(changes: Sequence[float], rules: ChangeRules) -> Answer:
 
 def _missing(members: Sequence[Participant], visit: Visit) -> Answer:
     reasons = [(each.subject, find_missing(each, visit)) for each in members]
-    subjects = [{"subject": subject, "reason": why} for subject, why in reasons if why]
-    counted = Counter(each["reason"] for each in subjects)
-    return {"n": len(subjects), "reasons": dict(sorted(counted.items())), "subjects": subjects}
+    return build_reasons([(subject, why) for subject, why in reasons if why])
 
 
 def _strata(
@@ -232,6 +244,12 @@ def _locf_visit(members: Sequence[Participant], visit: Visit, rules: ChangeRules
         "missing": len(members) - len(pairs),
         **_figures(pairs, rules),
     }
+
+
+def _doses(members: Sequence[Participant]) -> Answer:
+    """Doses that can't be the first, by reason; each is listed with its participant."""
+    reasons = Counter(each.reason for member in members for each in member.unusable_doses)
+    return {"unusable": dict(sorted(reasons.items()))}
 
 
 def _counts(members: Sequence[Participant]) -> Answer:

@@ -21,15 +21,16 @@ from app.endpoints.model import (
     Source,
     Subject,
 )
+from app.trial import STUDY_ID
 
 _KNOWN = "system @> $1::timestamptz and (clinical_from is null or clinical_from < $2)"
 _SOURCE = "resource_type, resource_id, resource_version"
 
 SELECT_SUBJECTS = f"""
     select subject, clinical_from is not null or consent is not null, {_SOURCE}
-    from trial.subject where {_KNOWN}
+    from trial.subject where {_KNOWN} and study = $3
 """
-"""Consent is recorded if it has a date or a document."""
+"""Consent is recorded if it has a date or a document. Other studies' participants are none here."""
 
 SELECT_MEASUREMENTS = f"""
     select subject, clinical_from, precision, value, unit, comparator, status,
@@ -56,9 +57,10 @@ class RawRows:
 
 
 async def fetch_rows(connection: ReadConnection, cut: Cut, kind: str) -> RawRows:
-    """Subjects, measurements of one kind and doses under a cut: one statement per table."""
+    """The study's subjects, all measurements of one kind and all doses under a cut: one statement
+    per table."""
     clocks = (cut.as_of, cut.before)
-    subjects = await connection.fetch(SELECT_SUBJECTS, *clocks)
+    subjects = await connection.fetch(SELECT_SUBJECTS, *clocks, STUDY_ID)
     measurements = await connection.fetch(SELECT_MEASUREMENTS, *clocks, kind)
     doses = await connection.fetch(SELECT_DOSES, *clocks)
     return RawRows(*([tuple(row) for row in rows] for rows in (subjects, measurements, doses)))

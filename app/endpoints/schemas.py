@@ -128,15 +128,15 @@ class Tests(Shape):
     hodges_lehmann: HodgesLehmann
 
 
-class MissingSubject(Shape):
+class SubjectReason(Shape):
     subject: str
     reason: str
 
 
-class Missing(Shape):
+class SubjectReasons(Shape):
     n: int
     reasons: dict[str, int]
-    subjects: list[MissingSubject]
+    subjects: list[SubjectReason]
 
 
 class Window(Shape):
@@ -161,7 +161,7 @@ class VisitFigures(Figures):
     month: int
     window: Window
     n: Annotated[int, Field(description="Participants with baseline and a count at the visit.")]
-    missing: Missing
+    missing: SubjectReasons
     outside_tolerance: int
     scale_suspect: int
     observed: Summary
@@ -201,21 +201,29 @@ class Baseline(Shape):
     observed: Summary
 
 
+class Doses(Shape):
+    unusable: Annotated[
+        dict[str, int], Field(description="Doses that can't be the first, by reason.")
+    ]
+
+
 class Counts(Shape):
     total: int
     chosen: int
     unusable: dict[str, int]
 
 
-class Population(Shape):
-    name: str
-    n: int
-    subjects: list[str]
-
-
 class PopulationSize(Shape):
     name: str
     n: int
+    excluded: Annotated[
+        SubjectReasons,
+        Field(description="Everyone else with a dose, count or enrolment on record, with why."),
+    ]
+
+
+class Population(PopulationSize):
+    subjects: list[str]
 
 
 class Header(Shape):
@@ -242,6 +250,7 @@ class PlateletChange(Header):
     strata: list[Stratum]
     sensitivity: Sensitivity
     intercurrent_events: dict[str, str]
+    doses: Doses
     counts: Counts
     inputs: list[Input]
     notes: list[str]
@@ -252,6 +261,10 @@ class MissingVisit(Shape):
     reason: str
 
 
+class UnusableDose(Versioned):
+    reason: str
+
+
 class ChangeSubject(Shape):
     USUBJID: str
     TRTSDT: str | None
@@ -259,6 +272,7 @@ class ChangeSubject(Shape):
     BASE: Number
     first_dose: Versioned | None
     baseline: Versioned | None
+    unusable_doses: list[UnusableDose]
     missing: list[MissingVisit]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.errors import Issue
 from app.fhir.lexical import EMPTY, Fault, check_string, wrong_kind
-from app.fhir.patient_policy import PatientPolicy, check_display, check_person
+from app.fhir.patient_policy import PatientPolicy, check_patient_reference, check_person
 from app.fhir.references import Scope
 from app.fhir.rules import Rule, RuleBook, TypeRules
 from app.fhir.shapes import RESOURCE, RESOURCE_TYPE
@@ -93,9 +93,10 @@ def _contained_types(resource: Mapping[str, Any]) -> dict[str, str]:
 
 def _walk_as_resource(walk: Walk, resource: Mapping[str, Any], place: Place) -> None:
     resource_type = resource[RESOURCE_TYPE]
-    _walk_node(walk, walk.book.rules(resource_type), resource, place)
+    of_type = walk.book.rules(resource_type)
+    _walk_node(walk, of_type, resource, place)
     if walk.policy.concerns(resource_type):
-        for below, fault in check_person(walk.policy, resource):
+        for below, fault in check_person(walk.policy, resource, of_type.rules):
             walk.found.add(_extend(place, below), fault)
 
 
@@ -219,8 +220,15 @@ def _walk_complex(walk: Walk, rule: Rule, value: Any, place: Place) -> None:
     if rule.extra is not None:
         for child, fault in rule.extra(value, walk.scope):
             walk.found.add((place, child, None) if child else place, fault)
-    if rule.type == "Reference" and (named := check_display(walk.policy, value)) is not None:
-        walk.found.add((place, "display", None), named)
+    if rule.type == "Reference":
+        _walk_reference(walk, rule, value, place)
+
+
+def _walk_reference(walk: Walk, rule: Rule, value: Mapping[str, Any], place: Place) -> None:
+    element = rule.property
+    faults = check_patient_reference(walk.policy, value, element.path, element.name, walk.scope)
+    for child, fault in faults:
+        walk.found.add((place, child, None), fault)
 
 
 # Extensions of primitives

@@ -1,6 +1,7 @@
 """The trial: the protocol as data and as FHIR, the trial database (typed rows with two clocks), and
 enrolment with the identity behind subject numbers. Its routes are in `app.trial.routes`."""
 
+from app.trial.codes import STUDY_ID
 from app.trial.enrolment import HashedMrn, Outcome, Replay, Trial, enrol
 from app.trial.identity import (
     EnrolledSubject,
@@ -28,6 +29,7 @@ from app.trial.subjects import SubjectSummary, fetch_subject, fetch_subjects
 
 __all__ = [
     "SOURCES",
+    "STUDY_ID",
     "Baseline",
     "EndpointDefinition",
     "EnrolledSubject",

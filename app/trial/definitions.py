@@ -37,6 +37,7 @@ SCORINGS = {
 """Estimand → https://hl7.org/fhir/R4/codesystem-measure-scoring.html"""
 
 ANSWERS = {"met": "Met", "not-met": "Not met", "unknown": "Unknown"}
+OVERRIDDEN = ("overridden", "Overridden, reason on file")
 
 
 def build_definitions(protocol: Protocol) -> list[Json]:
@@ -171,8 +172,9 @@ def build_eligibility_form(protocol: Protocol) -> Json:
                 "item": [
                     {
                         "linkId": f"{criterion.code}.override",
-                        "text": "Why the participant is enrolled all the same",
-                        "type": "string",
+                        "text": "The participant is enrolled all the same",
+                        "type": "choice",
+                        "answerOption": [{"valueCoding": coding(CRITERION_ANSWERS, *OVERRIDDEN)}],
                     }
                 ],
             }

@@ -20,7 +20,7 @@ class Answer:
     """`answer` is met, not-met or unknown; `override` why the participant is enrolled anyway."""
 
     answer: str
-    override: str | None = None
+    override: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,10 @@ class Enrolment:
         return (
             None if self.birth_date is None else years_between(self.birth_date, self.consent_date)
         )
+
+    @property
+    def override_reasons(self) -> Mapping[str, str]:
+        return {code: each.override for code, each in self.answers.items() if each.override}
 
     @property
     def possible_ages(self) -> range:

@@ -9,7 +9,7 @@ writes nothing; within a process a queue before it keeps waiting requests from t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from app.database import Database, WriteConnection
 from app.errors import Category, error
 from app.fhir import Caller, Change, Moment, Statement, Store
+from app.trial.codes import SITE_ID
 from app.trial.eligibility import Enrolment, check_enrolment
 from app.trial.identity import (
     Enrolled,
@@ -45,7 +46,9 @@ Replay = Callable[[Sequence[HashedMrn]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the trial's routes and commands work with."""
+    """What the trial's routes and commands work with. `authorities`: the trial's name of each
+    assigning authority by its spellings, as the feeds know them; no other one is accepted, since
+    results would wait for it for ever."""
 
     database: Database
     store: Store
@@ -53,6 +56,7 @@ class Trial:
     keys: IdentityKeys
     replay: Replay
     zone: tzinfo
+    authorities: Mapping[str, str] = field(default_factory=lambda: {SITE_ID: SITE_ID})
     queue: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
 
@@ -110,7 +114,14 @@ async def _enrol_in_turn(
     enrolment = request.enrolment
     birth_date = enrolment.birth_date.isoformat() if enrolment.birth_date else None
     identity = NewIdentity(
-        number, sequence, enrolment.mrns, enrolment.name, birth_date, asked, hashed_key
+        number,
+        sequence,
+        enrolment.mrns,
+        enrolment.name,
+        birth_date,
+        enrolment.override_reasons,
+        asked,
+        hashed_key,
     )
 
     def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement]:

@@ -2,7 +2,8 @@
 
 Hospital identifiers are stored encrypted (AES-256-GCM; the row's place is the associated data, so
 that a ciphertext moved to another row does not open) and found by keyed HMAC-SHA-256. Names are
-kept as keyed HMACs only, to notice a mismatch. Nothing of this leaves through FHIR, logs or errors.
+kept as keyed HMACs only, to notice a mismatch. The site's reasons for overriding a criterion are
+free text and encrypted as well. Nothing of this leaves through FHIR, logs or errors.
 
 Normalised before the HMAC, so that the same fact in two spellings meets itself:
 
@@ -79,13 +80,15 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class NewIdentity:
-    """What enrolment stores about a person; `birth_date` as YYYY-MM-DD where it is known."""
+    """What enrolment stores about a person; `birth_date` as YYYY-MM-DD where it is known,
+    `override_reasons` by eligibility criterion."""
 
     subject: str
     sequence: int
     mrns: tuple[Mrn, ...] = field(repr=False)
     name: str | None = field(repr=False)
     birth_date: str | None = field(repr=False)
+    override_reasons: Mapping[str, str] = field(repr=False)
     request_hmac: bytes
     idempotency_hmac: bytes | None
 
@@ -169,6 +172,10 @@ def mrn_place(authority: str, hashed: bytes) -> str:
 
 def birth_date_place(subject: str) -> str:
     return f"identity.subject_identity/{subject}/birth_date"
+
+
+def override_reason_place(subject: str, criterion: str) -> str:
+    return f"identity.override_reason/{subject}/{criterion}"
 
 
 # Reading
@@ -270,6 +277,15 @@ def insert_identity(
         " created) VALUES ($1, $2, $3, $4, $5, $6)",
         [_mrn_row(keys, identity.subject, mrn, created) for mrn in identity.mrns],
     )
+    if identity.override_reasons:
+        yield Statement(
+            "INSERT INTO identity.override_reason (subject, criterion, reason_key,"
+            " reason_ciphertext, created) VALUES ($1, $2, $3, $4, $5)",
+            [
+                _reason_row(keys, identity.subject, each, created)
+                for each in identity.override_reasons.items()
+            ],
+        )
 
 
 def _mrn_row(
@@ -279,3 +295,11 @@ def _mrn_row(
     hashed = mrn_hmac(keys, authority, number)
     key_id, ciphertext = encrypt(keys, mrn_place(authority, hashed), number)
     return authority, hashed, subject, key_id, ciphertext, created
+
+
+def _reason_row(
+    keys: IdentityKeys, subject: str, given: tuple[str, str], created: datetime
+) -> tuple[str, str, str, bytes, datetime]:
+    criterion, reason = given
+    key_id, ciphertext = encrypt(keys, override_reason_place(subject, criterion), reason)
+    return subject, criterion, key_id, ciphertext, created

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import tzinfo
 from typing import Any
 
@@ -16,11 +16,21 @@ from app.trial.trial_rows import PROJECTIONS, Context, build_context, project_re
 BATCH = 500
 
 
-async def rebuild(database: Database, protocol: Protocol, zone: tzinfo) -> dict[str, int]:
+def _tell_nobody(_versions: int) -> None:
+    return
+
+
+async def rebuild(
+    database: Database,
+    protocol: Protocol,
+    zone: tzinfo,
+    advance: Callable[[int], None] = _tell_nobody,
+) -> dict[str, int]:
     """Empty and refill the trial tables in one transaction; the number of rows per table.
 
-    `database` is opened as the owner. Writers of trial rows wait until it is done: emptying locks
-    the tables, so that what they add comes after.
+    `advance` is told how many versions of resources were read since it was last told. `database`
+    is opened as the owner. Writers of trial rows wait until it is done: emptying locks the tables,
+    so that what they add comes after.
     """
     context = build_context(protocol, zone)
     counts = {table.name: 0 for table in TRIAL_TABLES}
@@ -30,6 +40,7 @@ async def rebuild(database: Database, protocol: Protocol, zone: tzinfo) -> dict[
         for resource_type in PROJECTIONS:
             async for versions in _batches(history, resource_type):
                 await _replay(connection, versions, context, counts)
+                advance(len(versions))
     return counts
 
 

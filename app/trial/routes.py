@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from app.errors import Category, Issue, SsciError, error, errors
-from app.fhir import Caller
+from app.fhir import Caller, parse_json
 from app.trial.enrolment import Trial, enrol
 from app.trial.schemas import (
     EnrolmentAnswer,
@@ -23,6 +23,7 @@ from app.trial.schemas import (
 from app.trial.subjects import fetch_subject, fetch_subjects
 
 _FIELD = re.compile(r"[A-Za-z][A-Za-z_-]{0,40}")
+_STEP = re.compile(rf"{_FIELD.pattern}(\[[0-9]+\])?")
 
 CALLER = "enrolment"
 MAX_PAGE = 500
@@ -48,18 +49,39 @@ ENROLMENT_EXAMPLE = {
 
 
 class SilentRoute(APIRoute):
-    """A refused request is told by field and rule: FastAPI's own answer would repeat the values."""
+    """Reads a body as strictly as FHIR is read (no name twice, no NaN, no endless nesting), and
+    tells a refused request by field and rule: FastAPI's own answer would repeat the values."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def handle_silently(request: Request) -> Response:
+            if self.body_field is not None and (body := await request.body()):
+                _check_json(body)
             try:
                 return await handle(request)
             except RequestValidationError as refused:
                 raise _told(refused) from None
 
         return handle_silently
+
+
+def _check_json(body: bytes) -> None:
+    """As FHIR bodies are checked; names that no field of ours could have are not repeated."""
+    try:
+        parse_json(body)
+    except SsciError as refused:
+        found = [
+            Issue(each.code, each.diagnostics.partition('"')[0].strip(), _shown(each.expression))
+            for each in refused.issues
+        ]
+        raise errors(refused.category, found) from None
+
+
+def _shown(expression: str | None) -> str | None:
+    """`Resource.mrns[0].mrn`, as the reader of FHIR names it, → `mrns[0].mrn`."""
+    parts = (expression or "").split(".")[1:]
+    return ".".join(part if _STEP.fullmatch(part) else "?" for part in parts) or None
 
 
 def _told(refused: RequestValidationError) -> SsciError:
@@ -124,7 +146,7 @@ def _add_enrolment(router: APIRouter, trial: Trial) -> None:
         the eligibility answers and the place in the cohort in one transaction. What the hospital
         sent before for these numbers is then processed."""
         caller = Caller(CALLER, request_id=getattr(request.state, "request_id", None))
-        outcome = await enrol(trial, caller, body.to_request(idempotency_key))
+        outcome = await enrol(trial, caller, body.to_request(trial.authorities, idempotency_key))
         response.status_code = 201 if outcome.created else 200
         response.headers["Location"] = f"/trial/subjects/{outcome.number}"
         return EnrolmentAnswer(

@@ -6,6 +6,7 @@ A refused body is told by field and rule; its values are never repeated.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -13,13 +14,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 from pydantic.alias_generators import to_camel
 
+from app.errors import Category, Issue, errors
+from app.trial.codes import SITE_ID
 from app.trial.eligibility import Answer, Enrolment
 from app.trial.enrolment import Request
+from app.trial.identity import Mrn
 from app.trial.protocol import Protocol
 from app.trial.sourced import SOURCES
 from app.trial.subjects import SubjectSummary
-
-DEFAULT_AUTHORITY = "PUMCH"
 
 Authority = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
@@ -51,12 +53,12 @@ class MrnBody(_Body):
     """A medical record number and who assigned it."""
 
     mrn: MrnText
-    authority: Authority = DEFAULT_AUTHORITY
+    authority: Authority = SITE_ID
 
 
 class AnswerBody(_Body):
     """Whether the criterion's statement holds; a reason where the subject is enrolled all the same.
-    The reason is kept in FHIR: it must not identify anybody."""
+    The reason is kept encrypted, beside the identity: FHIR says only that there is one."""
 
     answer: Literal["met", "not-met", "unknown"]
     override_reason: Line | None = None
@@ -70,7 +72,7 @@ class EnrolmentBody(_Body):
     """
 
     mrn: MrnText | None = None
-    authority: Authority = DEFAULT_AUTHORITY
+    authority: Authority = SITE_ID
     mrns: Annotated[list[MrnBody], Field(max_length=10)] = Field(default_factory=list)
     name: Annotated[str, Field(max_length=200, pattern=PRINTABLE)] | None = None
     gender: Literal["female", "male", "other", "unknown"]
@@ -98,14 +100,19 @@ class EnrolmentBody(_Body):
             raise ValueError("birthDate and birthYear do not agree")
         return self
 
-    def to_request(self, idempotency_key: str | None) -> Request:
-        """The enrolment as the trial's own record."""
+    def to_request(
+        self, authorities: Mapping[str, str], idempotency_key: str | None = None
+    ) -> Request:
+        """The enrolment as the trial's own record, authorities by their names there.
+
+        UNPROCESSABLE for an authority that is none of `authorities` (name by spelling).
+        """
         answers = {
             code: Answer(each.answer, each.override_reason)
             for code, each in self.eligibility.items()
         }
         enrolment = Enrolment(
-            mrns=self._all_mrns(),
+            mrns=self._all_mrns(authorities),
             name=self.name,
             gender=self.gender,
             birth_date=self.birth_date,
@@ -119,10 +126,19 @@ class EnrolmentBody(_Body):
         )
         return Request(enrolment, self.model_dump(mode="json"), idempotency_key)
 
-    def _all_mrns(self) -> tuple[tuple[str, str], ...]:
-        if self.mrn is not None:
-            return ((self.authority, self.mrn),)
-        return tuple(dict.fromkeys((each.authority, each.mrn) for each in self.mrns))
+    def _all_mrns(self, authorities: Mapping[str, str]) -> tuple[Mrn, ...]:
+        given = [("authority", self.authority, self.mrn)] if self.mrn is not None else []
+        given += [
+            (f"mrns[{position}].authority", each.authority, each.mrn)
+            for position, each in enumerate(self.mrns)
+        ]
+        told = f"must be one of {', '.join(sorted(set(authorities.values())))}"
+        unknown = [place for place, authority, _ in given if authority not in authorities]
+        if unknown:
+            issues = [Issue("business-rule", told, place) for place in unknown]
+            raise errors(Category.UNPROCESSABLE, issues)
+        named = ((authorities[authority], mrn) for _, authority, mrn in given)
+        return tuple(dict.fromkeys(named))
 
     def _year(self) -> int:
         return self.birth_date.year if self.birth_date is not None else self.birth_year or 0

@@ -1,7 +1,8 @@
 """A subject's first resources: coded Patient, ResearchSubject, Consent, Condition, the eligibility
 answers, and the place in the enrolled Group. Pure.
 
-Nothing here identifies: Patient has the subject number, the gender and the birth year. The age at
+Nothing here identifies: Patient has the subject number, the gender and the birth year; that a
+criterion was overridden is told, the reason is free text and stays with the identity. The age at
 consent stands in ResearchSubject, so that the trial database can be rebuilt from FHIR alone.
 """
 
@@ -29,7 +30,7 @@ from app.trial.codes import (
     coding,
     reference,
 )
-from app.trial.definitions import ANSWERS
+from app.trial.definitions import ANSWERS, OVERRIDDEN
 from app.trial.eligibility import Answer, Enrolment
 from app.trial.protocol import Protocol
 from app.trial.study import build_enrolled_group
@@ -53,7 +54,7 @@ def build_operations(number: str, enrolment: Enrolment, protocol: Protocol) -> l
 def _labelled(resource: Json, enrolment: Enrolment) -> Json:
     if not enrolment.synthetic:
         return resource
-    return resource | {"meta": {"security": [coding(ACT_REASON, SYNTHETIC, "test health data")]}}
+    return resource | {"meta": {"security": [coding(ACT_REASON, SYNTHETIC)]}}
 
 
 def _patient(number: str) -> dict[str, str]:
@@ -156,7 +157,7 @@ def _answer_items(answers: Mapping[str, Answer], protocol: Protocol) -> Iterator
         if given.override is not None:
             reason = {
                 "linkId": f"{criterion.code}.override",
-                "answer": [{"valueString": given.override}],
+                "answer": [{"valueCoding": coding(CRITERION_ANSWERS, *OVERRIDDEN)}],
             }
             answer["item"] = [reason]
         yield {"linkId": criterion.code, "answer": [answer]}

@@ -1,4 +1,7 @@
-"""What the trial database knows of its subjects now, as plain records. Nothing identifies."""
+"""What the trial database knows of the study's subjects now, as plain records. Nothing identifies.
+
+The FHIR store may hold participants of other studies: they are none of ours.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from datetime import date
 from typing import Any
 
 from app.database import Database
+from app.trial.codes import STUDY_ID
 
-SELECT = """
+SELECT = f"""
 SELECT s.subject, s.study, s.status, s.arm, s.clinical_date AS consented, s.ended,
        s.age_at_consent, s.synthetic, d.gender, d.birth_year, c.code AS diagnosis
   FROM trial.subject AS s
@@ -19,7 +23,7 @@ SELECT s.subject, s.study, s.status, s.arm, s.clinical_date AS consented, s.ende
      WHERE c.subject = s.subject AND upper_inf(c.system)
        AND c.verification IS DISTINCT FROM 'entered-in-error'
      ORDER BY c.resource_id LIMIT 1) AS c ON true
- WHERE upper_inf(s.system)
+ WHERE upper_inf(s.system) AND s.study = '{STUDY_ID}'
 """
 
 

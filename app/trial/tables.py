@@ -188,4 +188,19 @@ subject_mrn = sa.Table(
 )
 sa.Index("subject_mrn_of_subject", subject_mrn.c.subject)
 
-IDENTITY_TABLES = (subject_identity, subject_mrn)
+# Why a subject was enrolled although a criterion asks otherwise: the site's own words, encrypted.
+override_reason = sa.Table(
+    "override_reason",
+    metadata,
+    sa.Column(
+        "subject",
+        _text(),
+        sa.ForeignKey(subject_identity.c.subject, name="override_reason_subject"),
+        primary_key=True,
+    ),
+    sa.Column("criterion", _text(), primary_key=True),
+    _needed("reason_key", _text()),
+    _needed("reason_ciphertext", sa.LargeBinary),
+    _needed("created", _instant()),
+    schema=IDENTITY,
+)

@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/json.html
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ Steps = tuple[str | int, ...]
 
 REGISTRY = load_registry()
 OPEN = Validator(REGISTRY, PatientPolicy("open"))
-CODED = Validator(REGISTRY, PatientPolicy("coded", frozenset({"x:y"})))
+CODED = Validator(REGISTRY, PatientPolicy("coded", frozenset({"x:y"}), re.compile("S-[0-9]+")))
 ALL = [*(least(each) for each in LEAST), *MOST]
 SECRET = "Zhang-Secret"
 

@@ -64,7 +64,16 @@ def test_version_is_told(ssci):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["serve"], ["demo"], ["simulate"], ["load"], ["study", "load"], ["db", "migrate"]],
+    [
+        [],
+        ["serve"],
+        ["demo"],
+        ["simulate"],
+        ["load"],
+        ["study", "load"],
+        ["db", "migrate"],
+        ["db", "rebuild-trial"],
+    ],
 )
 def test_every_command_explains_itself(ssci, command):
     result = ssci(*command, "--help")
@@ -137,6 +146,21 @@ def test_the_study_is_loaded_once(ssci, on_database):
 
 def test_migrate_tells_the_revision(ssci, on_database):
     assert ssci("db", "migrate").stdout == f"database at revision {newest_revision()}\n"
+
+
+def test_rebuilding_the_trial_tables_tells_the_rows(ssci, on_database, tmp_path):
+    subject = {
+        "resourceType": "ResearchSubject",
+        "id": "SSCI-001",
+        "status": "on-study",
+        "study": {"reference": "ResearchStudy/SSCI"},
+        "individual": {"reference": "Patient/SSCI-001"},
+    }
+    (tmp_path / "a.ndjson").write_text(json.dumps(subject))
+    assert ssci("load", "a.ndjson").returncode == 0
+    result = ssci("db", "rebuild-trial")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("subject: 1 rows\ndemographic: 0 rows\n")
 
 
 def test_a_database_out_of_reach_is_told_in_one_line_without_the_password(ssci):

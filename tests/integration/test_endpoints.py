@@ -94,11 +94,23 @@ def dose(taken: str, subject: str = "SSCI-001") -> Json:
     }
 
 
+def participant(subject: str, study: str = "SSCI") -> Json:
+    return {
+        "resourceType": "ResearchSubject",
+        "status": "on-study",
+        "period": {"start": "2018-12-01"},
+        "study": {"reference": f"ResearchStudy/{study}"},
+        "individual": {"reference": f"Patient/{subject}"},
+    }
+
+
 async def store_cohort(store: Store) -> datetime:
     """Two participants: 20 → 30 → 60 and 40 → 35. Comes back with when they became known."""
     changes = await store.write(
         CALLER,
         [
+            Create(participant("SSCI-001"), "SSCI-001"),
+            Create(participant("SSCI-002"), "SSCI-002"),
             Create(dose("2019-01-01T08:00:00+08:00"), "d1"),
             Create(dose("2019-01-01T08:00:00+08:00", "SSCI-002"), "d2"),
             Create(count(20, "2018-12-30"), "base1"),
@@ -150,8 +162,30 @@ async def test_answers_have_the_documented_shape(client, store):
 
 async def test_an_empty_trial_has_a_defined_answer(client):
     told = await ask(client)
-    assert told["population"] == {"name": "efficacy", "n": 0, "subjects": []}
+    assert told["population"] == {
+        "name": "efficacy",
+        "n": 0,
+        "excluded": {"n": 0, "reasons": {}, "subjects": []},
+        "subjects": [],
+    }
     assert visit_of(told, "M6")["change"]["reasons"]["mean"] == "no values"
+
+
+@pytest.mark.parametrize("population", ["enrolled", "safety", "efficacy"])
+async def test_who_is_not_enrolled_in_this_study_is_in_no_population(client, store, population):
+    await store_cohort(store)
+    taken = "2019-01-01T08:00:00+08:00"
+    await store.write(
+        CALLER,
+        [
+            Create(dose(taken, "SSCI-900"), "stray"),
+            Create(participant("SSCI-901", "OTHER"), "elsewhere"),
+            Create(dose(taken, "SSCI-901"), "elsewhere"),
+        ],
+    )
+    told = (await ask(client, population=population))["population"]
+    assert told["subjects"] == ["SSCI-001", "SSCI-002"]
+    assert told["excluded"]["reasons"] == {"not enrolled in the study": 2}
 
 
 async def test_a_correction_counts_from_when_it_was_known(client, store):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 
-from app.main import Service
+from app.errors import SsciError
+from app.main import Service, create_app
 from app.settings import Settings
 from tests.conftest import Dsns
 
@@ -16,6 +18,8 @@ from tests.conftest import Dsns
 async def client(database_dsns: Dsns, tmp_path: object) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(
         no_auth=True,
+        allowed_hosts=("test",),
+        body_limit_bytes=2048,
         data_dir=str(tmp_path),
         database_url=database_dsns.owner,
         runtime_database_url=database_dsns.runtime,
@@ -57,6 +61,70 @@ async def test_health_tells_version_and_revision(client: httpx.AsyncClient) -> N
     response = await client.get("/health")
     assert response.status_code == 200
     assert response.json()["revision"] == "0004"
+
+
+async def test_health_answers_head(client: httpx.AsyncClient) -> None:
+    response = await client.head("/health")
+    assert (response.status_code, response.content) == (200, b"")
+
+
+async def chunks() -> AsyncIterator[bytes]:
+    for _ in range(3):
+        yield b" " * 1024
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("path", ["/trial/subjects", "/endpoints", "/nowhere"])
+async def test_a_body_above_the_limit_is_a_413_outcome(
+    client: httpx.AsyncClient, path: str, chunked: bool
+) -> None:
+    response = await client.post(path, content=chunks() if chunked else b" " * 2049)
+    assert response.status_code == 413
+    assert response.json()["issue"][0]["code"] == "too-long"
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a": 1, "a": 2}', b'{"a": NaN}', b"[" * 2000])
+async def test_a_body_that_is_no_json_is_told_as_such(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = await client.post("/trial/subjects", content=body, headers=headers)
+    assert response.status_code == 400
+    assert response.json()["issue"][0]["code"] in {"structure", "invalid"}
+
+
+@pytest.mark.parametrize("path", ["/health", "/fhir/metadata", "/nowhere"])
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("localhost:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("test", 200),
+        ("evil.example", 400),
+        ("evil.example:8000", 400),
+        ("localhost.evil.example", 400),
+        ("localhost:port", 400),
+        ("localhost/x", 400),
+        ("evil@localhost", 400),
+        ("", 400),
+    ],
+)
+async def test_only_known_hosts_are_answered_without_tokens(
+    client: httpx.AsyncClient, path: str, host: str, status: int
+) -> None:
+    response = await client.get(path, headers={"Host": host})
+    expected = 404 if (path, status) == ("/nowhere", 200) else status
+    assert response.status_code == expected
+    if status == 400:
+        assert response.json()["issue"][0]["expression"] == ["Host"]
+
+
+@pytest.mark.parametrize("options", [{}, {"no_auth": True, "host": "0.0.0.0"}])
+def test_no_app_is_made_that_would_be_open_to_others(options: dict[str, Any]) -> None:
+    with pytest.raises(SsciError):
+        create_app(Settings(**options))
 
 
 async def test_fhir_answers_beside_the_rest(client: httpx.AsyncClient) -> None:

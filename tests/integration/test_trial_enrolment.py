@@ -17,7 +17,7 @@ from app.errors import Category, error
 from app.fhir import Create, Delete
 from app.trial import Trial, fetch_subjects_by_mrn, mrn_hmac
 from app.trial.codes import ENROLLED_GROUP_ID
-from app.trial.identity import birth_date_place, decrypt, mrn_place
+from app.trial.identity import birth_date_place, decrypt, mrn_place, override_reason_place
 from tests.conftest import Dsns
 from tests.trial_support import (
     CALLER,
@@ -142,20 +142,44 @@ async def test_subjects_are_listed_page_by_page(client: httpx.AsyncClient):
     assert second["next"] is None
 
 
+async def test_participants_of_other_studies_are_no_subjects_of_ours(
+    client: httpx.AsyncClient, trial: Trial
+):
+    other = {
+        "resourceType": "ResearchSubject",
+        "status": "on-study",
+        "study": {"reference": "ResearchStudy/OTHER"},
+        "individual": {"reference": "Patient/SSCI-900"},
+    }
+    await trial.store.write(CALLER, [Create(other, "SSCI-900")])
+    assert (await client.get(SUBJECTS)).json()["subjects"] == []
+    assert (await client.get(f"{SUBJECTS}/SSCI-900")).status_code == 404
+
+
 async def test_without_a_birth_date_there_is_no_age(client: httpx.AsyncClient):
     await client.post(SUBJECTS, json=person(birthDate=None, birthYear=1979))
     told = (await client.get(f"{SUBJECTS}/SSCI-001")).json()
     assert (told["ageAtConsent"], told["birthYear"]) == (None, 1979)
 
 
-async def test_the_override_and_its_reason_are_kept(client: httpx.AsyncClient, trial: Trial):
-    refractory = {"answer": "unknown", "overrideReason": "records are on their way"}
+async def test_the_override_is_told_and_its_reason_kept_encrypted(
+    client: httpx.AsyncClient, trial: Trial, database_dsns: Dsns
+):
+    reason = f"{MARK} of ward 3 has the records"
+    refractory = {"answer": "unknown", "overrideReason": reason}
     body = person(eligibility=answered(refractory=refractory))
     assert (await client.post(SUBJECTS, json=body)).status_code == 201
     answers = await stored(trial, "QuestionnaireResponse", "SSCI-001-eligibility")
     item = next(each for each in answers["item"] if each["linkId"] == "refractory")
     assert item["answer"][0]["valueCoding"]["code"] == "unknown"
-    assert item["answer"][0]["item"][0]["answer"] == [{"valueString": "records are on their way"}]
+    [told] = item["answer"][0]["item"][0]["answer"]
+    assert told["valueCoding"]["code"] == "overridden"
+    assert MARK not in await dump(database_dsns.owner)
+    async with trial.database.reading() as connection:
+        row = await connection.fetchrow("SELECT * FROM identity.override_reason")
+    assert row is not None
+    place = override_reason_place("SSCI-001", "refractory")
+    assert decrypt(KEYS, place, row["reason_key"], row["reason_ciphertext"]) == reason
 
 
 # Identity
@@ -316,7 +340,7 @@ async def test_a_failed_enrolment_leaves_nothing_and_no_gap(
     """A stray Condition with the next subject's id makes the transaction fail half-way."""
     stray = {
         "resourceType": "Condition",
-        "subject": {"reference": "Patient/other"},
+        "subject": {"reference": "Patient/SSCI-900"},
     }
     await trial.store.write(CALLER, [Create(stray, "SSCI-001-ctd")])
     failed = await client.post(SUBJECTS, json=person(1))

@@ -94,6 +94,25 @@ def test_populations_are_counted_from_consent_and_doses():
     assert told == {"enrolled": 7, "safety": 6, "efficacy": 6}
 
 
+def test_everyone_else_is_excluded_with_a_reason():
+    stray = DOSES + "    SSCI-008 | 2019-01-01T08:00 | 2 \n  STRAY | 2019-01-01T08:00 | 2"
+    told = answer(build_request(COUNTS, stray, SUBJECTS))["population"]
+    assert told["n"] == 6
+    assert told["excluded"] == {
+        "n": 3,
+        "reasons": {
+            "consent not recorded": 1,
+            "no sirolimus dose with an amount above 0": 1,
+            "not enrolled in the study": 1,
+        },
+        "subjects": [
+            {"subject": "SSCI-007", "reason": "no sirolimus dose with an amount above 0"},
+            {"subject": "SSCI-008", "reason": "consent not recorded"},
+            {"subject": "STRAY", "reason": "not enrolled in the study"},
+        ],
+    }
+
+
 def test_baseline_figures(cohort):
     """20, 10, 40, 50, 60: sum 180; squared deviations from 36: 256+676+16+196+576 = 1720."""
     assert cohort["baseline"]["missing"] == {"n": 1, "subjects": ["SSCI-006"]}

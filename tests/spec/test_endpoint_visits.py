@@ -55,6 +55,42 @@ def test_a_first_dose_known_to_the_month_gives_no_windows():
     assert [visit["missing"]["reasons"] for visit in told["visits"]] == [{reason: 1}] * 5
 
 
+@pytest.mark.parametrize("vague", ["2018-01", "2019-01", "2020-01"])
+def test_a_dose_known_to_the_month_does_not_hide_one_known_to_the_day(vague):
+    doses = f"taken | mg \n {vague} | 2 \n 2019-01-01T08:00 | 2"
+    counts = "collected | value \n 2018-12-31 | 20 \n 2019-01-31 | 30"
+    (subject,) = subject_answer(build_request(counts, doses))["subjects"]
+    assert subject["TRTSDT"] == "2019-01-01"
+    assert answer(build_request(counts, doses))["visits"][0]["n"] == 1
+
+
+def test_doses_that_can_not_be_the_first_are_listed_with_a_reason():
+    doses = """
+        taken            | mg | status
+        2019-01-01T08:00 | 2  |
+        2018             | 2  |
+        2019-01          | 2  |
+        2019-01-02T08:00 | 0  |
+        2019-01-03T08:00 |    |
+        2019-01-04T08:00 | 2  | not-done
+    """
+    (subject,) = subject_answer(build_request(doses=doses))["subjects"]
+    told = {each["resource"][-1]: each["reason"] for each in subject["unusableDoses"]}
+    assert told == {
+        "1": "date not known to the day",
+        "2": "date not known to the day",
+        "3": "amount is not above 0",
+        "4": "no amount in mg",
+        "5": "status does not say that it was taken",
+    }
+    assert answer(build_request(doses=doses))["doses"]["unusable"] == {
+        "amount is not above 0": 1,
+        "date not known to the day": 2,
+        "no amount in mg": 1,
+        "status does not say that it was taken": 1,
+    }
+
+
 def test_baseline_is_the_last_valid_count_at_or_before_the_first_dose():
     counts = """
         id     | collected        | value | status

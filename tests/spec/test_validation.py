@@ -361,6 +361,7 @@ def test_a_type_that_r4_does_not_have_is_refused(resource_type):
 
 # Patient policy
 
+NUMBER = {"system": SUBJECT_NUMBER, "value": "SSCI-001"}
 CODED: list[tuple[Json, str]] = [
     ({"name": [{"text": "SECRET"}]}, "name"),
     ({"telecom": [{"system": "phone", "value": "SECRET"}]}, "telecom"),
@@ -401,13 +402,39 @@ CODED: list[tuple[Json, str]] = [
         "birthDate.extension[0]",
     ),
     ({"maritalStatus": {"extension": [{"url": "x:y", "valueString": "SECRET"}]}},
-     "maritalStatus.extension[0]"),
+     "maritalStatus"),
+    ({"id": "SECRET"}, "id"),
+    ({"id": "SSCI-001-SECRET"}, "id"),
+    ({"meta": {"source": "urn:mrn:SECRET"}}, "meta"),
+    ({"meta": {"extension": [{"url": "x:y", "valueString": "SECRET"}]}}, "meta"),
+    ({"meta": {"tag": [{"system": "x:y", "code": "a", "display": "SECRET"}]}}, "meta.tag[0]"),
+    ({"meta": {"security": [{"code": "a", "display": "SECRET"}]}}, "meta.security[0]"),
+    ({"identifier": [{"system": SUBJECT_NUMBER, "value": "SECRET"}]}, "identifier[0].value"),
+    ({"identifier": [{"system": SUBJECT_NUMBER}]}, "identifier[0].value"),
+    ({"identifier": [NUMBER | {"assigner": {"display": "SECRET"}}]}, "identifier[0]"),
+    ({"identifier": [NUMBER | {"type": {"text": "SECRET"}}]}, "identifier[0]"),
+    ({"maritalStatus": {"text": "SECRET"}}, "maritalStatus"),
+    ({"communication": [{"language": {"text": "SECRET"}}]}, "communication"),
+    ({"generalPractitioner": [{"display": "SECRET"}]}, "generalPractitioner"),
+    ({"managingOrganization": {"display": "SECRET"}}, "managingOrganization"),
+    ({"deceasedDateTime": "1980-01-02"}, "deceasedDateTime"),
+    ({"multipleBirthInteger": 2}, "multipleBirthInteger"),
+    ({"language": "zh"}, "language"),
+    ({"_gender": {"id": "SECRET"}, "gender": "male"}, "gender"),
+    ({"extension": [{"url": "x:y", "id": "SECRET", "valueCode": "a"}]}, "extension[0]"),
+    ({"extension": [{"url": "x:y", "valueCoding": {"code": "a", "display": "SECRET"}}]},
+     "extension[0]"),
+    ({"extension": [{"url": "x:y", "valueCodeableConcept":
+                     {"coding": [{"code": "a", "display": "SECRET"}]}}]}, "extension[0]"),
+    ({"extension": [{"url": "x:y", "valueQuantity": {"value": 1, "unit": "SECRET"}}]},
+     "extension[0]"),
+    ({"modifierExtension": [{"url": "x:y", "valueCode": "SECRET"}]}, "modifierExtension"),
 ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def validate_coded() -> Validate:
-    policy = PatientPolicy("coded", frozenset({SUBJECT_NUMBER}))
+    policy = PatientPolicy("coded", frozenset({SUBJECT_NUMBER}), re.compile(r"SSCI-\d{3,}"))
     validator = Validator(load_registry(), policy)
     return lambda resource: validator.validate(resource, resource["resourceType"])
 
@@ -429,30 +456,134 @@ def test_an_open_patient_may_hold_all_that_r4_allows(validate, elements, place):
 
 @pytest.mark.parametrize("resource_type", ["Patient", "RelatedPerson", "Person"])
 def test_the_policy_holds_for_contained_persons(validate_coded, resource_type):
-    person = {"resourceType": resource_type, "id": "p", "name": [{"text": "SECRET"}]}
+    person = {"resourceType": resource_type, "id": "SSCI-001", "name": [{"text": "SECRET"}]}
     if resource_type == "RelatedPerson":
         person["patient"] = PATIENT
-    extension = {"url": "x:y", "valueReference": {"reference": "#p"}}
+    extension = {"url": "x:y", "valueReference": {"reference": "#SSCI-001"}}
     basic = {**least("Basic"), "contained": [person], "extension": [extension]}
     found = refusal(validate_coded, basic)
     assert [issue.expression for issue in found.issues] == ["Basic.contained[0].name"]
 
 
 def test_a_coded_patient_may_hold_subject_number_gender_and_year(validate_coded):
-    patient = next(each for each in MOST if each["resourceType"] == "Patient")
-    validate_coded(patient)
+    patient = {"resourceType": "Patient", "id": "SSCI-001", "identifier": [NUMBER]}
+    validate_coded(patient | {"gender": "female", "birthDate": "1980"})
 
 
-def test_a_reference_to_a_patient_shows_no_name(validate_coded):
-    observation = {
-        "resourceType": "Observation",
-        "status": "final",
-        "code": {"text": "x"},
-        "subject": {"reference": "Patient/SSCI-001", "display": "SSCI-001"},
-    }
-    validate_coded(observation)
-    observation["subject"]["display"] = "Wang"
-    assert refusal(validate_coded, observation).http_status == 422
+OWN = {"reference": "Patient/SSCI-001"}
+MRN = {"system": "urn:oid:1.2", "value": "SECRET"}
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        OWN,
+        OWN | {"display": "SSCI-001", "type": "Patient", "identifier": NUMBER},
+        {"reference": "https://ssci.example/fhir/Patient/SSCI-001/_history/2"},
+        {"reference": "Patient/0c5a5d8e-2f2e-4f0f-9f3c-1f1e6f0d8a11"},
+        {"reference": "urn:uuid:0c5a5d8e-2f2e-4f0f-9f3c-1f1e6f0d8a11"},
+        {"identifier": NUMBER, "display": "SSCI-001"},
+        {"reference": "Device/analyser", "display": "Analyser of the ward"},
+        {"type": "Group", "display": "Control group"},
+    ],
+)
+def test_a_reference_to_a_patient_says_who_it_is_to_this_server(validate_coded, subject):
+    validate_coded({**least("Observation"), "subject": subject})
+
+
+@pytest.mark.parametrize(
+    ("subject", "place"),
+    [
+        (OWN | {"display": "SECRET"}, "display"),
+        (OWN | {"display": "SSCI-002"}, "display"),
+        (OWN | {"identifier": MRN}, "identifier"),
+        (OWN | {"identifier": NUMBER | {"value": "SECRET"}}, "identifier.value"),
+        (OWN | {"identifier": NUMBER | {"assigner": {"display": "SECRET"}}}, "identifier"),
+        ({"identifier": MRN}, "identifier"),
+        ({"type": "Patient", "identifier": MRN}, "identifier"),
+        ({"type": "Patient", "display": "SECRET"}, "display"),
+        ({"display": "SECRET"}, "display"),
+        ({"reference": "Patient/SECRET"}, "reference"),
+        ({"reference": "https://his.example/fhir/Patient/SECRET"}, "reference"),
+        ({"reference": "https://his.example/mrn?SECRET"}, "reference"),
+        ({"reference": "urn:oid:1.2.3.4"}, "reference"),
+        ({"reference": "urn:mrn:SECRET"}, "reference"),
+        (
+            {
+                "reference": "urn:uuid:0c5a5d8e-2f2e-4f0f-9f3c-1f1e6f0d8a11",
+                "display": "SECRET",
+            },
+            "display",
+        ),
+    ],
+)
+def test_a_reference_to_a_patient_says_nothing_that_identifies(
+    validate_coded, validate, subject, place
+):
+    observation = {**least("Observation"), "subject": subject}
+    found = refusal(validate_coded, observation)
+    assert found.http_status == 422
+    assert [issue.expression for issue in found.issues] == [f"Observation.subject.{place}"]
+    assert "SECRET" not in str(found)
+    validate(observation)
+
+
+@pytest.mark.parametrize(
+    ("resource", "place"),
+    [
+        (
+            {**least("Observation"), "performer": [{"type": "Patient", "display": "SECRET"}]},
+            "Observation.performer[0].display",
+        ),
+        (
+            {**least("Observation"), "focus": [OWN | {"display": "SECRET"}]},
+            "Observation.focus[0].display",
+        ),
+        (
+            {**least("Group"), "actual": True, "member": [{"entity": {"display": "SECRET"}}]},
+            "Group.member[0].entity.display",
+        ),
+        (
+            {**least("ResearchSubject"), "individual": {"identifier": MRN}},
+            "ResearchSubject.individual.identifier",
+        ),
+        (
+            {
+                **least("Basic"),
+                "extension": [{"url": "x:y", "valueReference": OWN | {"display": "SECRET"}}],
+            },
+            "Basic.extension[0].valueReference.display",
+        ),
+    ],
+)
+def test_references_to_patients_are_asked_wherever_they_stand(validate_coded, resource, place):
+    found = refusal(validate_coded, resource)
+    assert [issue.expression for issue in found.issues] == [place]
+
+
+def test_a_performer_who_is_no_patient_may_have_a_name(validate_coded):
+    validate_coded({**least("Observation"), "performer": [{"display": "Dr. Lin"}]})
+
+
+def test_a_coded_patient_may_hold_labels_and_coded_extensions(validate_coded):
+    validate_coded(
+        {
+            "resourceType": "Patient",
+            "id": "SSCI-001",
+            "meta": {
+                "profile": ["https://ssci.example/p"],
+                "tag": [{"system": "x:y", "code": "a"}],
+            },
+            "identifier": [NUMBER | {"use": "official"}],
+            "active": True,
+            "deceasedBoolean": False,
+            "_birthDate": {"extension": [{"url": "x:y", "valueCode": "unknown"}]},
+            "extension": [
+                {"url": "x:a", "valueQuantity": {"value": 1, "system": "x:u", "code": "kg"}},
+                {"url": "x:b", "extension": [{"url": "c", "valueCoding": {"code": "1"}}]},
+            ],
+        }
+    )
 
 
 def test_the_policy_leaves_other_types_alone(validate_coded):

@@ -13,6 +13,7 @@ from app.trial import Trial
 from app.trial.eligibility import check_enrolment, years_between
 from app.trial.schemas import EnrolmentBody
 from tests.trial_support import (
+    AUTHORITIES,
     KEYS,
     MARK,
     MET,
@@ -37,7 +38,7 @@ class Untouched:
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     nothing: Any = Untouched()
-    trial = Trial(nothing, nothing, protocol(), KEYS, Replayed(), ZONE)
+    trial = Trial(nothing, nothing, protocol(), KEYS, Replayed(), ZONE, AUTHORITIES)
     async with routes_client(trial) as opened:
         yield opened
 
@@ -54,7 +55,13 @@ def places(answer: httpx.Response) -> list[str]:
         ({"mrn": "  "}, 422, "mrn"),
         ({"mrn": "9" * 65}, 422, "mrn"),
         ({"mrn": 12345}, 422, "mrn"),
-        ({"authority": "PUMCH\x00"}, 422, "authority"),
+        ({"authority": "PUMCH\x00"}, 400, "authority"),
+        ({"authority": "ZQXMARKHOSPITAL"}, 422, "authority"),
+        (
+            {"mrn": None, "mrns": [{"mrn": "1"}, {"mrn": "2", "authority": "NOBODY"}]},
+            422,
+            "mrns[1].authority",
+        ),
         ({"gender": None}, 422, "gender"),
         ({"gender": "F"}, 422, "gender"),
         ({"birthDate": None}, 422, "body"),
@@ -94,7 +101,7 @@ def places(answer: httpx.Response) -> list[str]:
         ),
         (
             {"eligibility": answered(ctd={"answer": "unknown", "overrideReason": "a\x00b"})},
-            422,
+            400,
             "eligibility.ctd.overrideReason",
         ),
         ({"screeningPlatelets": 100}, 422, "eligibility.platelets"),
@@ -128,7 +135,7 @@ async def test_a_refusal_names_the_field(
     ],
 )
 def test_what_the_protocol_allows_passes(change: dict[str, Any]):
-    enrolment = EnrolmentBody.model_validate(person(**change)).to_request(None).enrolment
+    enrolment = EnrolmentBody.model_validate(person(**change)).to_request(AUTHORITIES).enrolment
     assert check_enrolment(enrolment, protocol(), date(2026, 1, 1)) is None
 
 
@@ -146,7 +153,7 @@ def test_age_is_in_completed_years(born: str, consented: str, age: int):
 
 
 def test_the_body_tells_nobody_in_its_repr_of_the_request():
-    assert MARK not in repr(EnrolmentBody.model_validate(person()).to_request("key"))
+    assert MARK not in repr(EnrolmentBody.model_validate(person()).to_request(AUTHORITIES, "key"))
 
 
 @pytest.mark.parametrize(
@@ -154,10 +161,11 @@ def test_the_body_tells_nobody_in_its_repr_of_the_request():
     [
         (b"{", 400),
         (b"", 422),
-        (b"[]", 422),
-        (b"null", 422),
-        (b'{"mrn": NaN}', 422),
-        (b'{"mrn": "\\ud800"}', 422),
+        (b"[]", 400),
+        (b"null", 400),
+        (b'{"mrn": NaN}', 400),
+        (b'{"gender": "male", "gender": "female"}', 400),
+        (b'{"mrn": "\\ud800"}', 400),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, 400),
         (b"\xff\xfe", 400),
     ],
@@ -166,6 +174,13 @@ async def test_what_is_no_enrolment_is_refused(client: httpx.AsyncClient, body: 
     headers = {"Content-Type": "application/json"}
     answer = await client.post(SUBJECTS, content=body, headers=headers)
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize("body", ['{"某 ZQX": "\\u0000"}', '{"某 ZQX": 1, "某 ZQX": 2}'])
+async def test_a_name_that_is_no_field_is_not_repeated(client: httpx.AsyncClient, body: str):
+    answer = await client.post(SUBJECTS, content=body.encode())
+    assert answer.status_code == 400
+    assert "ZQX" not in answer.text
 
 
 @pytest.mark.parametrize("query", ["count=0", "count=501", "count=x", "after=%00"])

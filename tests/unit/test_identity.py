@@ -102,7 +102,14 @@ def test_keys_do_not_show_in_their_repr():
 
 def test_the_statements_hold_no_identifier_in_the_clear():
     identity = NewIdentity(
-        "SSCI-001", 1, (("PUMCH", "MARK123"),), "MARK NAME", "1979-05-04", b"r", None
+        "SSCI-001",
+        1,
+        (("PUMCH", "MARK123"),),
+        "MARK NAME",
+        "1979-05-04",
+        {"age": "MARK said so"},
+        b"r",
+        None,
     )
     statements = list(insert_identity(KEYS, identity, datetime(2020, 1, 1, tzinfo=UTC)))
     stored = repr([(each.sql, each.rows) for each in statements])

@@ -67,6 +67,7 @@ def test_workers_read_back_what_was_exported(tmp_path):
         database_url="postgresql://owner:pw@db/ssci",
         zone="Europe/Berlin",
         base_url="https://fhir.example.org/",
+        allowed_hosts="one.example,two.example",
     )
     export_settings(settings)
     assert read_settings() == settings
@@ -87,10 +88,39 @@ def test_a_misspelled_line_of_the_file_is_refused_but_not_other_programs_lines(t
 
 
 @pytest.mark.parametrize(
-    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("", False)]
+    ("options", "problem"),
+    [
+        ({"no_auth": True}, None),
+        ({"no_auth": True, "host": "::1"}, None),
+        ({"no_auth": True, "host": "localhost"}, None),
+        ({"no_auth": True, "host": "127.9.9.9"}, None),
+        ({"no_auth": True, "host": "0.0.0.0"}, "can be reached from others"),
+        ({"no_auth": True, "host": ""}, "can be reached from others"),
+        ({}, "access control is not there yet"),
+    ],
 )
-def test_loopback_is_this_machine_alone(host, loopback):
-    assert Settings(host=host).is_loopback is loopback
+def test_without_access_control_only_this_machine_is_served(options, problem):
+    found = read_settings(**options).access_problem
+    assert found == problem or problem in found
+
+
+@pytest.mark.parametrize(
+    ("host", "accepted"),
+    [
+        ("127.0.0.1", True),
+        ("::1", True),
+        ("LocalHost", True),
+        ("fhir.example.org", True),
+        ("ward.example", True),
+        ("evil.example", False),
+        ("127.0.0.1.evil.example", False),
+        ("10.0.0.1", False),
+    ],
+)
+def test_a_service_without_tokens_is_addressed_by_known_hosts_only(monkeypatch, host, accepted):
+    monkeypatch.setenv("SSCI_ALLOWED_HOSTS", "ward.example, Other.example")
+    settings = read_settings(no_auth=True, base_url="https://fhir.example.org/x")
+    assert settings.accepts_host(host) is accepted
 
 
 @pytest.mark.parametrize(
@@ -102,6 +132,7 @@ def test_loopback_is_this_machine_alone(host, loopback):
         ({"base_url": "fhir.example.org"}, "SSCI_BASE_URL: .*https://"),
         ({"patient_policy": "closed"}, "SSCI_PATIENT_POLICY: "),
         ({"runtime_database_url": "postgresql://a:hunter2@b/c"}, "SSCI_DATABASE_URL"),
+        ({"allowed_hosts": "http://hunter2"}, "SSCI_ALLOWED_HOSTS: "),
         ({"read_timeout_seconds": 0}, "SSCI_READ_TIMEOUT_SECONDS: "),
     ],
 )

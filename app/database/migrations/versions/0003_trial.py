@@ -99,7 +99,21 @@ IDENTITY = (
     )
     """,
     "create index subject_mrn_of_subject on identity.subject_mrn (subject)",
-    "grant select, insert on identity.subject_identity, identity.subject_mrn to ssci_runtime",
+    """
+    create table identity.override_reason (
+      subject text collate "C"
+        constraint override_reason_subject references identity.subject_identity,
+      criterion text collate "C",
+      reason_key text collate "C" not null,
+      reason_ciphertext bytea not null,
+      created timestamptz not null,
+      primary key (subject, criterion)
+    )
+    """,
+    """
+    grant select, insert on identity.subject_identity, identity.subject_mrn,
+      identity.override_reason to ssci_runtime
+    """,
 )
 
 
