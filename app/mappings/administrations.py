@@ -16,7 +16,7 @@ from app.mappings.groups import AdministrationGroup, group_administrations
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.resources import Administration, Quantity, build_administration
 from app.mappings.result_key import keyed_id, keyed_token
-from app.mappings.results import check_plausible, read_unit_text
+from app.mappings.results import AHEAD, check_plausible, lies_ahead, read_unit_text
 from app.mappings.site import MedicationEntry
 from app.mappings.statuses import COMPLETION_STATUSES
 from app.mappings.subjects import Subject
@@ -56,7 +56,8 @@ def _map_administration(
         detail = "the site's dictionary has no such medication"
         return fact.failed(Failure(Reason.CODE_UNMAPPED, detail, CODE_FIELD))
     medication, code, system = found
-    fact = replace(fact, code=code, system=system, analyte=medication.drug)
+    dose = _dose_token(group, (code, system), context)
+    fact = replace(fact, code=code, system=system, analyte=medication.drug, order_token=dose)
     if medication.role != "collected":
         return fact.settled(Outcome.NOT_COLLECTED, medication.reason)
     return _map_collected(fact, message, group, medication, subject, context)
@@ -80,7 +81,7 @@ def _map_collected(
     context: Context,
 ) -> Fact:
     rxa = group.rxa
-    start = _read_start(rxa, context)
+    start = _read_start(rxa, message, context)
     if isinstance(start, Failure):
         return fact.failed(start)
     id, weak = _key(fact, group, start, subject, context)
@@ -105,14 +106,15 @@ def _map_collected(
         return fact.failed(dose)
     local = (fact.code, fact.system)
     given = Administration(
-        id, medication, local, subject, status, letter, start, end, dose, order, fact.order_token
+        *(id, medication, local, subject, status, letter, start, end, dose, order),
+        _token(group, context),
     )
     reviews = (Reason.RESULT_DELETED,) if action == DELETE else ()
     deletes = action == DELETE
     candidate = Candidate(
         build_administration(given, context.source),
         order,
-        needs_original=deletes,
+        needs_original=action in (UPDATE, DELETE),
         keeps_value=deletes,
         weak=weak,
     )
@@ -130,8 +132,10 @@ def _status(letter: str, action: str, context: Context) -> str | Failure:
     return COMPLETION_STATUSES[letter]
 
 
-def _read_start(rxa: Segment, context: Context) -> Time | Failure:
+def _read_start(rxa: Segment, message: Message, context: Context) -> Time | Failure:
     start = parse_time(rxa.text(START_FIELD), context.setting.zone, START_FIELD)
+    if isinstance(start, Time) and lies_ahead(start, message, context):
+        return Failure(Reason.TIME_INVALID, AHEAD, START_FIELD)
     return start or Failure(Reason.TIME_INVALID, "no time of administration", START_FIELD)
 
 
@@ -172,6 +176,15 @@ def _numbers(group: AdministrationGroup) -> tuple[str, str] | None:
 def _token(group: AdministrationGroup, context: Context) -> str:
     numbers = _numbers(group)
     return keyed_token(context.secret, context.setting.key_authority, *numbers) if numbers else ""
+
+
+def _dose_token(group: AdministrationGroup, drug: tuple[str, str], context: Context) -> str:
+    """Order, RXA-2 and drug without the time, by which an update that corrects the time finds its
+    dose; '' without an order."""
+    numbers, authority = _numbers(group), context.setting.key_authority
+    if numbers is None:
+        return ""
+    return keyed_token(context.secret, authority, "dose", *numbers, group.rxa.text(2), *drug)
 
 
 def _key(

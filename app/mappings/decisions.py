@@ -12,18 +12,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from app.fhir import Json, dump_json, equal
-from app.mappings.facts import Candidate, Fact
+from app.mappings.facts import Candidate, Fact, ResultOrder
 from app.mappings.reasons import Reason
 from app.mappings.resources import (
     MAPPING_VERSION,
     RESULT_ORDER,
     RESULT_STATUS,
     REVIEW,
+    STATUS_REVIEWS,
     UNIT_SUSPECT_SCALE,
+    VALUE_ORDER,
     read_order,
 )
-from app.mappings.statuses import rank
+from app.mappings.statuses import WRONG_PATIENT, rank
 
+CHANGED = frozenset({"corrected", "amended"})
 SETTLED = frozenset({"final", "amended", "corrected", "completed", "not-done"})
 FORGETTABLE = frozenset({RESULT_ORDER, MAPPING_VERSION})
 VALUE_KEYS = ("valueQuantity", "dataAbsentReason", "dosage")
@@ -31,12 +34,14 @@ VALUE_KEYS = ("valueQuantity", "dataAbsentReason", "dosage")
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`resource` is what to write for `store`, else None."""
+    """`resource` is what to write for `store`, else None. `elsewhere`: under an id of the subject's
+    own. `resend`: an earlier message said the same, and nothing follows from it again."""
 
-    kind: Literal["store", "unchanged", "superseded", "refused"]
+    kind: Literal["store", "unchanged", "superseded", "refused", "elsewhere"]
     resource: Json | None = None
     reason: Reason | None = None
     detail: str = ""
+    resend: bool = False
 
 
 def decide(stored: Json | None, candidate: Candidate) -> Decision:
@@ -44,18 +49,60 @@ def decide(stored: Json | None, candidate: Candidate) -> Decision:
     if stored is None:
         return _decide_new(candidate)
     if _subject(stored) != _subject(candidate.resource):
-        return _refused(Reason.PATIENT_MISMATCH, "this result was stored for another subject")
+        return _decide_other_subject(stored)
     order = read_order(stored)
+    if order is not None and _is_first_report_again(stored, candidate, order):
+        return _said_before(candidate)
     if order is not None and candidate.order.is_older_than(order):
-        return _superseded("older than what is stored")
-    wanted = _restate(stored, candidate) if candidate.keeps_value else candidate.resource
+        return _decide_older(stored, candidate)
+    wanted = _restate(stored, candidate.resource) if candidate.keeps_value else candidate.resource
     if stored.get("status") in SETTLED and rank(str(wanted["status"])) < 2:
         return _superseded("a final result never becomes preliminary")
     if same_content(stored, wanted):
-        return Decision("unchanged")
+        return Decision("unchanged", resend=candidate.said_before is not None)
     if candidate.weak and not _same_value(stored, wanted):
         return _refused(Reason.WEAK_KEY_CONFLICT, "no order number, and another value is stored")
     return Decision("store", wanted)
+
+
+def _decide_other_subject(stored: Json) -> Decision:
+    """A result withdrawn as the wrong patient's does not stand in the way of the right one's."""
+    if stored.get("status") == "entered-in-error" and _letter(stored) == WRONG_PATIENT:
+        return Decision("elsewhere")
+    return _refused(Reason.PATIENT_MISMATCH, "this result was stored for another subject")
+
+
+def _is_first_report_again(stored: Json, candidate: Candidate, order: ResultOrder) -> bool:
+    """Whether a first report is sent once more after its correction: a laboratory that takes a
+    correction back says so by another, or by a later OBX-19 or OBR-22."""
+    return (
+        candidate.said_before is not None
+        and stored.get("status") in CHANGED
+        and candidate.resource.get("status") not in CHANGED | {"entered-in-error"}
+        and not candidate.keeps_value
+        and not order.of_result.is_older_than(candidate.order.of_result)
+    )
+
+
+def _said_before(candidate: Candidate) -> Decision:
+    told = f"said before by message {candidate.said_before}"
+    return Decision("unchanged", detail=told, resend=True)
+
+
+def _decide_older(stored: Json, candidate: Candidate) -> Decision:
+    """Older than what is stored: only a value may still count, where what is stored changed the
+    status alone and took its value from something older yet."""
+    valued = read_order(stored, VALUE_ORDER)
+    if (
+        valued is not None
+        and valued.is_older_than(candidate.order)
+        and not candidate.keeps_value
+        and rank(str(candidate.resource["status"])) == 2
+    ):
+        return Decision("store", _restate(candidate.resource, stored))
+    if candidate.said_before is not None:
+        return _said_before(candidate)
+    return _superseded("older than what is stored")
 
 
 def _decide_new(candidate: Candidate) -> Decision:
@@ -81,18 +128,34 @@ def _same_value(one: Json, two: Json) -> bool:
     return all(equal(one.get(key), two.get(key)) for key in VALUE_KEYS)
 
 
-def _restate(stored: Json, candidate: Candidate) -> Json:
-    """What is stored, with the status, its letter, its order and its review tags replaced."""
-    news = candidate.resource
-    replaced = {RESULT_ORDER, RESULT_STATUS, MAPPING_VERSION}
-    kept = [item for item in stored.get("extension", []) if item.get("url") not in replaced]
-    added = [item for item in news.get("extension", []) if item.get("url") in replaced]
-    meta = dict(stored.get("meta", {}))
-    tags = [*meta.get("tag", [])]
-    tags += [tag for tag in news.get("meta", {}).get("tag", []) if tag not in tags]
+def _letter(resource: Json) -> str:
+    extensions = resource.get("extension", [])
+    letters = [item["valueCode"] for item in extensions if item.get("url") == RESULT_STATUS]
+    return str(letters[0]) if letters else ""
+
+
+STATUS_EXTENSIONS = frozenset({RESULT_ORDER, RESULT_STATUS, MAPPING_VERSION})
+
+
+def _restate(valued: Json, told: Json) -> Json:
+    """The value of one resource under the status of another, with its letter, order and review
+    tags; the order of the value stays beside."""
+    replaced = STATUS_EXTENSIONS | {VALUE_ORDER}
+    kept = [item for item in valued.get("extension", []) if item["url"] not in replaced]
+    added = [item for item in told.get("extension", []) if item["url"] in STATUS_EXTENSIONS]
+    by_url: dict[str, Json] = {item["url"]: item for item in valued.get("extension", [])}
+    if order := by_url.get(VALUE_ORDER) or by_url.get(RESULT_ORDER):
+        added.append({**order, "url": VALUE_ORDER})
+    meta = dict(valued.get("meta", {}))
+    tags = [tag for tag in meta.pop("tag", []) if not _is_status_review(tag)]
+    tags += [tag for tag in told.get("meta", {}).get("tag", []) if _is_status_review(tag)]
     if tags:
         meta["tag"] = tags
-    return {**stored, "meta": meta, "extension": [*kept, *added], "status": news["status"]}
+    return {**valued, "meta": meta, "extension": [*kept, *added], "status": told["status"]}
+
+
+def _is_status_review(tag: Json) -> bool:
+    return tag.get("system") == REVIEW and tag.get("code") in STATUS_REVIEWS
 
 
 def same_content(one: Json, two: Json) -> bool:
@@ -136,7 +199,8 @@ def merge_report(stored: Json | None, candidate: Candidate, results: list[Json])
     if _subject(stored) != _subject(candidate.resource):
         return _refused(Reason.PATIENT_MISMATCH, "this report was stored for another subject")
     known = [*stored.get("result", [])]
-    known += [result for result in results if result not in known]
+    references = {result.get("reference") for result in known}
+    known += [result for result in results if result["reference"] not in references]
     order = read_order(stored)
     older = order is not None and candidate.order.is_older_than(order)
     wanted = {**(stored if older else candidate.resource), "result": known}

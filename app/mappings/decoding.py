@@ -47,6 +47,8 @@ def read_message(data: bytes, setting: FeedSetting, site: Site) -> Read:
     message = parse_message(data, setting.codec)
     if isinstance(message, Unreadable):
         return Read(None, Failure(Reason(message.reason), message.detail))
+    if message.overlong:
+        return Read(message, Failure(Reason.STRUCTURE, "more segments than a message may have"))
     code, trigger = message.message_type
     if f"{code}^{trigger}" not in setting.message_types or code not in MAPPERS:
         detail = "this feed takes no messages of this type"

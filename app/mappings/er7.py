@@ -6,13 +6,19 @@ be read comes back as `Unreadable` with a reason and a place.
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from app.mappings.charset import Charset, choose_charset
 from app.mappings.frame import Span, find_segments
 
 HEX_RUN = re.compile(r"[0-9A-Fa-f]*")
+MAX_REPETITIONS = 200
+MAX_SEGMENTS = 20_000
+MAX_LINES = 200_000
 FIXED_ESCAPES = {"H": "", "N": "", ".br": "\n", ".BR": "\n", ".ce": "\n", ".fi": "", ".nf": ""}
 
 
@@ -50,7 +56,7 @@ class Segment:
         return self.fields[field] if field < len(self.fields) else ""
 
     def repetitions(self, field: int) -> tuple[str, ...]:
-        """The repetitions of a field as sent; () for an empty field."""
+        """The repetitions of a field as sent, at most 200; () for an empty field."""
         text = self.raw(field)
         return tuple(_split(text, self.separators.repetition)) if text else ()
 
@@ -81,9 +87,13 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Message:
+    """A message as read; `overlong`: it has more segments than any real one, and only its header
+    was read."""
+
     separators: Separators
     segments: tuple[Segment, ...]
     charset: Charset
+    overlong: bool = False
 
     @property
     def header(self) -> Segment:
@@ -113,7 +123,7 @@ class Unreadable:
 
 def parse_message(data: bytes, feed_codec: str) -> Message | Unreadable:
     """Reads one message; `feed_codec` applies where MSH-18 declares nothing usable."""
-    spans = find_segments(data)
+    spans, overlong = _find_bounded(data)
     if not spans:
         return Unreadable("FRAME_BROKEN", "MSH", "no MSH segment with a field separator")
     head = data[spans[0].start : spans[0].end]
@@ -123,7 +133,18 @@ def parse_message(data: bytes, feed_codec: str) -> Message | Unreadable:
     if not charset.decodable:
         return Unreadable("CHARSET_UNDECODABLE", "MSH-18", "the bytes fit no permitted charset")
     separators = _read_separators(head.decode(charset.codec, "replace"))
-    return Message(separators, _read_segments(data, spans, separators, charset.codec), charset)
+    segments = _read_segments(data, spans, separators, charset.codec)
+    return Message(separators, segments, charset, overlong)
+
+
+def _find_bounded(data: bytes) -> tuple[list[Span], bool]:
+    """The segments; of a message with too many of them only the header, and True."""
+    if data.count(b"\r") + data.count(b"\n") > MAX_LINES:
+        start = max(data.find(b"MSH"), 0)
+        ends = [end for end in (data.find(mark, start) for mark in (b"\r", b"\n")) if end >= 0]
+        return find_segments(data[: min(ends, default=len(data))]), True
+    spans = find_segments(data)
+    return (spans[:1], True) if len(spans) > MAX_SEGMENTS else (spans, False)
 
 
 def field_span(data: bytes, segment: Segment, field: int) -> Span:
@@ -163,13 +184,7 @@ def _resolve(
     body = text[start + 1 : end]
     if body[:1] == "X":
         return _resolve_hex(text, start, separators.escape, codec)
-    plain = {
-        "F": separators.field,
-        "S": separators.component,
-        "T": separators.subcomponent,
-        "R": separators.repetition,
-        "E": separators.escape,
-    } | FIXED_ESCAPES
+    plain = _plain_escapes(separators)
     if body in plain:
         return plain[body], end + 1
     if re.fullmatch(r"\.sp\d{0,2}", body):
@@ -177,21 +192,38 @@ def _resolve(
     return None
 
 
+@functools.lru_cache(maxsize=64)
+def _plain_escapes(separators: Separators) -> Mapping[str, str]:
+    return MappingProxyType(
+        {
+            "F": separators.field,
+            "S": separators.component,
+            "T": separators.subcomponent,
+            "R": separators.repetition,
+            "E": separators.escape,
+        }
+        | FIXED_ESCAPES
+    )
+
+
 def _resolve_hex(text: str, start: int, escape: str, codec: str) -> tuple[str, int] | None:
-    """Adjacent `\\X..\\` escapes are one run: a character's bytes may be spread over several."""
-    run, position = "", start
+    """Adjacent `\\X..\\` escapes are one run: a character's bytes may be spread over several. A run
+    that is no text in this charset stays as it was sent, as a whole."""
+    run: list[str] = []
+    position = start
     while text.startswith(f"{escape}X", position):
         end = text.find(escape, position + 1)
         digits = text[position + 2 : end]
         if end < 0 or not digits or len(digits) % 2 or not HEX_RUN.fullmatch(digits):
             break
-        run, position = run + digits, end + 1
+        run.append(digits)
+        position = end + 1
     if not run:
         return None
     try:
-        return bytes.fromhex(run).decode(codec), position
+        return bytes.fromhex("".join(run)).decode(codec), position
     except UnicodeDecodeError:
-        return None
+        return text[start:position], position
 
 
 def _pick(text: str, separator: str, number: int) -> str:
@@ -203,7 +235,7 @@ def _pick(text: str, separator: str, number: int) -> str:
 
 
 def _split(text: str, separator: str) -> list[str]:
-    return text.split(separator) if separator else [text]
+    return text.split(separator, MAX_REPETITIONS)[:MAX_REPETITIONS] if separator else [text]
 
 
 def _is_separator(byte: bytes) -> bool:

@@ -6,7 +6,7 @@ A fact (one OBX, one RXA) is the unit of success, failure and replay.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from app.fhir import Json
@@ -46,6 +46,11 @@ class ResultOrder:
         return False
 
     @property
+    def of_result(self) -> ResultOrder:
+        """The result's own times alone: not when a message about it was sent and received."""
+        return replace(self, sent=None, received=datetime.min.replace(tzinfo=UTC))
+
+    @property
     def instant(self) -> datetime:
         return self.analysed or self.reported or self.sent or self.received
 
@@ -55,7 +60,8 @@ class Candidate:
     """What a fact would store under `resource_type`/`id`, to be decided under the row's lock.
 
     `keeps_value`: only the status of what is stored changes. `needs_original`: refused if nothing
-    is stored. `weak`: another value under this id is a conflict, not a correction.
+    is stored. `weak`: another value under this id is a conflict, not a correction. `said_before`:
+    the earlier message that said the same of this result.
     """
 
     resource: Json
@@ -63,6 +69,7 @@ class Candidate:
     needs_original: bool = False
     keeps_value: bool = False
     weak: bool = False
+    said_before: int | None = None
 
     @property
     def resource_type(self) -> str:

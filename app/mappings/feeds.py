@@ -12,30 +12,44 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from app.database import Database
+from app.database import Database, ReadConnection
 from app.errors import Category, SsciError, error
 from app.fhir import Store
 from app.mappings.ack import NOBODY, addressee_of, build_ack, failures_of
 from app.mappings.charset import codec_of, decodes
 from app.mappings.decoding import ER7, WHOLE, Read, read_message
 from app.mappings.facts import Fact, Source
-from app.mappings.frame import Span, find_frames
-from app.mappings.inbox import Content, FeedKeys, Incoming, Kept, describe, fetch_content, keep
+from app.mappings.frame import Span, find_frames, has_more_headers
+from app.mappings.inbox import (
+    Claim,
+    Content,
+    FeedKeys,
+    Incoming,
+    Kept,
+    describe,
+    fetch_content,
+    keep,
+)
 from app.mappings.processing import TRANSIENT, Job, Processor, verdict_of
 from app.mappings.quarantine import Settled, fact_statements, fetch_facts
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import SubjectDirectory
+from app.mappings.unhurried import unhurried
 from app.mappings.units import load_ucum
 
 logger = logging.getLogger(__name__)
 
 MAX_BYTES = 16 * 1024 * 1024
-CLAIM = timedelta(seconds=30)
+MAX_MESSAGES = 10_000
+MESSAGES_AT_ONCE = 50
+CLAIM = timedelta(seconds=10)
+RENEWAL_SECONDS = 3.0
 RETRY = timedelta(seconds=2)
 IDLE_SECONDS = 1.0
 
@@ -66,6 +80,14 @@ UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
 WHERE message_id = $1 AND state = 'pending' AND claimed_until <= now()
 RETURNING message_id, started, finished
 """
+CLAIM_FIRST = """
+UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
+WHERE message_id = $1 AND state = 'pending' AND started = 0
+RETURNING message_id, started, finished
+"""
+RENEW = """
+UPDATE feeds.processing SET claimed_until = now() + $2 WHERE message_id = $1 AND state = 'pending'
+"""
 RELEASE = """
 UPDATE feeds.processing SET finished = started, claimed_until = now() + $2
 WHERE message_id = $1 AND state = 'pending'
@@ -84,6 +106,20 @@ SELECT DISTINCT c.message_id FROM feeds.fact c WHERE c.resource_id = ANY($1) AND
     SELECT FROM feeds.fact o WHERE o.resource_id = c.resource_id AND o.message_id <> c.message_id
     AND o.outcome IN ('stored', 'unchanged'))
 ORDER BY c.message_id
+"""
+DOSE_CORRECTIONS = """
+SELECT DISTINCT c.message_id FROM feeds.fact c WHERE c.state = 'open'
+  AND c.reason = 'CORRECTION_WITHOUT_ORIGINAL' AND c.order_token = ANY($1) AND c.order_token <> ''
+  AND 1 = (
+    SELECT count(DISTINCT o.resource_id) FROM feeds.fact o WHERE o.subject = c.subject
+    AND o.analyte = c.analyte AND o.order_token = c.order_token AND o.message_id <> c.message_id
+    AND o.resource_type = 'MedicationAdministration' AND o.outcome IN ('stored', 'unchanged'))
+ORDER BY c.message_id
+"""
+MISPLACED = """
+SELECT DISTINCT message_id FROM feeds.fact WHERE resource_id = ANY($1) AND state = 'open'
+  AND reason = 'PATIENT_MISMATCH'
+ORDER BY message_id
 """
 
 
@@ -146,33 +182,41 @@ class Feeds:
         Raises SsciError UNAVAILABLE: nothing was kept.
         """
         setting = self.setting(feed)
-        arrivals = self._take_apart(setting, body, media_type)
+        arrivals = await unhurried(len(body), self._take_apart, setting, body, media_type)
+        claims = [_claim(n, wait) for n in range(len(arrivals))]
         async with self.database.writing() as connection:
-            kept = [
-                await keep(connection, self._keys, incoming, CLAIM if wait else None)
-                for incoming, _ in arrivals
-            ]
+            incoming = [each for each, _ in arrivals]
+            kept = await keep(connection, self._keys, incoming, claims)
+        known = await self._acknowledged([each.id for each in kept if each.duplicate])
         answers = [
-            await self._answer(setting, incoming, read, place, wait)
-            for (incoming, read), place in zip(arrivals, kept, strict=True)
-            if incoming.kind != "envelope"
+            await self._answer(setting, each, read, place, claim, known)
+            for (each, read), place, claim in zip(arrivals, kept, claims, strict=True)
+            if each.kind != "envelope"
         ]
-        if not wait:
+        if any(answer.facts is None for answer in answers):
             self._wake.set()
         return answers
 
-    async def reject_oversize(self, feed: str, head: bytes, media_type: str) -> bytes:
-        """Records a delivery that is larger than allowed, without its bytes; the answer to it."""
+    def limit_broken(self, body: bytes) -> str | None:
+        """Which limit of a delivery its body breaks, if any."""
+        if len(body) > self.max_bytes:
+            return f"a delivery may have {self.max_bytes} bytes"
+        if has_more_headers(body, MAX_MESSAGES):
+            return f"a delivery may have {MAX_MESSAGES} messages and envelope segments"
+        return None
+
+    async def reject_oversize(self, feed: str, head: bytes, media_type: str, rule: str) -> bytes:
+        """Records a delivery that breaks a limit, without its bytes; the answer to it."""
         setting, now = self.setting(feed), self._now()
         digest = hashlib.sha256(head).digest()
         incoming = Incoming(
             setting.name, "too-large", ER7, media_type, digest, len(head), now, None
         )
-        failure = Failure(Reason.TOO_LARGE, f"larger than {self.max_bytes} bytes")
+        failure = Failure(Reason.TOO_LARGE, rule)
         fact = Fact(0, WHOLE, Span(0, 0)).failed(failure)
         source = Source(feed, digest.hex(), now, self.site.version)
         async with self.database.writing() as connection:
-            kept = await keep(connection, self._keys, incoming, None)
+            (kept,) = await keep(connection, self._keys, [incoming], [Claim()])
             if not kept.duplicate:
                 rows = [Settled(fact)]
                 secret = self._keys.result_hmac
@@ -229,8 +273,18 @@ class Feeds:
         return incoming, read
 
     async def _answer(
-        self, setting: FeedSetting, incoming: Incoming, read: Read, kept: Kept, wait: bool
+        self,
+        setting: FeedSetting,
+        incoming: Incoming,
+        read: Read,
+        kept: Kept,
+        claim: Claim,
+        known: Mapping[int, bytes],
     ) -> Answer:
+        """The answer to one message, which is processed first if its receiver has a claim.
+
+        The acknowledgement is the one given first; before there is one, the acceptance alone.
+        """
         content = Content(
             kept.id,
             setting.name,
@@ -241,22 +295,27 @@ class Feeds:
             incoming.data or b"",
         )
         job = _job(content, setting, read, attempt=1)
-        facts: Sequence[object] | None = None
-        if wait and not kept.duplicate:
+        facts = None
+        if claim.seconds:
+            facts = await self._settle(job, kept, claim)
+            known = known if kept.id in known else await self._acknowledged([kept.id])
+        ack = known.get(kept.id) or _acceptance(job)
+        rejected = verdict_of(job) == "reject"
+        return Answer(kept.id, incoming.sha256.hex(), kept.duplicate, rejected, ack, facts)
+
+    async def _settle(self, job: Job, kept: Kept, claim: Claim) -> Sequence[object] | None:
+        """Processes a message whose turn has come; its facts, None while it is pending."""
+        if not kept.duplicate and (claim.started or await self._claim(CLAIM_FIRST, kept.id)):
             await self._attempt(job)
-        if wait:
-            facts = await self._facts_if_done(kept.id)
-        if wait and kept.duplicate and facts is None:
+        facts = await self._facts_if_done(kept.id)
+        if facts is None and kept.duplicate:
             await self._process_one(kept.id)
             facts = await self._facts_if_done(kept.id)
-        return Answer(
-            kept.id,
-            incoming.sha256.hex(),
-            kept.duplicate,
-            verdict_of(job) == "reject",
-            await self._ack(job),
-            facts,
-        )
+        return facts
+
+    async def _claim(self, sql: str, message_id: int) -> Any | None:
+        async with self.database.writing() as connection:
+            return await connection.fetchrow(sql, message_id, CLAIM)
 
     async def _facts_if_done(self, message_id: int) -> Sequence[object] | None:
         async with self.database.reading() as connection:
@@ -265,23 +324,24 @@ class Feeds:
             )
             return await fetch_facts(connection, message_id) if state == "done" else None
 
-    async def _ack(self, job: Job) -> bytes:
-        """The acknowledgement given first; before there is one, the acceptance alone."""
+    async def _acknowledged(self, message_ids: Sequence[int]) -> Mapping[int, bytes]:
+        """The acknowledgements of those of these messages that are processed."""
+        if not message_ids:
+            return {}
         async with self.database.reading() as connection:
-            body = await connection.fetchval(
-                "SELECT body FROM feeds.acknowledgement WHERE message_id = $1", job.content.id
+            rows = await connection.fetch(
+                "SELECT message_id, body FROM feeds.acknowledgement WHERE message_id = ANY($1)",
+                list(message_ids),
             )
-        if body is not None:
-            return bytes(body)
-        id, at = f"SSCI{job.content.id}", job.content.received
-        return build_ack(job.addressee, verdict_of(job), id, at)
+        return {row["message_id"]: bytes(row["body"]) for row in rows}
 
     # Processing
 
     async def _attempt(self, job: Job) -> None:
         """One attempt; a passing trouble leaves the message pending."""
         try:
-            settled = await self._processor.process(job)
+            async with self._holding(job.content.id):
+                settled = await self._processor.process(job)
         except SsciError as problem:
             if problem.category not in TRANSIENT:
                 raise
@@ -289,15 +349,38 @@ class Feeds:
             return
         await self._follow(job, settled)
 
+    @contextlib.asynccontextmanager
+    async def _holding(self, message_id: int) -> AsyncIterator[None]:
+        """Renews the claim while the message is worked at. A claim is short, so that what a killed
+        process leaves behind is soon taken up."""
+        renewing = asyncio.create_task(self._renew(message_id))
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await renewing
+
+    async def _renew(self, message_id: int) -> None:
+        while True:
+            await asyncio.sleep(RENEWAL_SECONDS)
+            with contextlib.suppress(SsciError):
+                async with self.database.writing() as connection:
+                    await connection.execute(RENEW, message_id, CLAIM)
+
     async def _follow(self, job: Job, settled: Sequence[Settled]) -> None:
         """Takes up what this message made possible, or what changed while it was processed:
-        corrections that came before their original, enrolment of a patient just looked for."""
-        ids = [each.fact.resource_id for each in settled if _may_wake(each)]
+        corrections that came before their original, the right patient's result after the wrong
+        one's was withdrawn, enrolment of a patient just looked for."""
+        created = [each.fact for each in settled if _is_created(each)]
+        lacking = [each.fact for each in settled if _lacks_original(each.fact)]
+        withdrawn = [each.fact.resource_id for each in settled if _withdraws(each.fact)]
         again: set[int] = set()
         async with self.database.reading() as connection:
-            if ids:
-                rows = await connection.fetch(CORRECTIONS, ids)
-                again |= {row["message_id"] for row in rows}
+            again |= await _corrections_of(connection, created)
+            again |= await _select(connection, MISPLACED, withdrawn)
+            if job.attempt == 1:
+                again |= await _corrections_of(connection, lacking) & {job.content.id}
             if any(each.fact.reason is Reason.PATIENT_UNKNOWN for each in settled):
                 claims = list(dict.fromkeys(job.read.claims.values()))
                 found = await self._directory.find(connection, claims)
@@ -321,8 +404,7 @@ class Feeds:
             await self.process_again([row["message_id"] for row in rows])
 
     async def _process_one(self, message_id: int) -> None:
-        async with self.database.writing() as connection:
-            row = await connection.fetchrow(CLAIM_ONE, message_id, CLAIM)
+        row = await self._claim(CLAIM_ONE, message_id)
         if row is not None:
             await self._process_claimed(row["message_id"], row["started"], row["finished"])
 
@@ -350,7 +432,7 @@ class Feeds:
         if setting is None:
             return
         setting = with_transport_charset(setting, content.media_type, content.data)
-        read = read_message(content.data, setting, self.site)
+        read = await unhurried(len(content.data), read_message, content.data, setting, self.site)
         if started - finished > 2:
             detail = "two attempts at this message did not come to an end"
             read = Read(read.message, Failure(Reason.POISON, detail))
@@ -384,10 +466,48 @@ class Feeds:
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
 
 
-def _may_wake(settled: Settled) -> bool:
-    fact = settled.fact
-    created = settled.version == 1 and fact.outcome is Outcome.STORED
-    return bool(fact.resource_id) and (created or fact.reason is Reason.CORRECTION_WITHOUT_ORIGINAL)
+async def _corrections_of(connection: ReadConnection, facts: Sequence[Fact]) -> set[int]:
+    """The messages with corrections that lacked an original these results may be."""
+    ids = [fact.resource_id for fact in facts]
+    doses = [fact.order_token for fact in facts if _is_dose(fact)]
+    found = await _select(connection, CORRECTIONS, ids)
+    return found | await _select(connection, DOSE_CORRECTIONS, doses)
+
+
+async def _select(connection: ReadConnection, sql: str, values: Sequence[str]) -> set[int]:
+    rows = await connection.fetch(sql, list(values)) if values else []
+    return {row["message_id"] for row in rows}
+
+
+def _is_created(settled: Settled) -> bool:
+    return settled.version == 1 and settled.fact.outcome is Outcome.STORED
+
+
+def _lacks_original(fact: Fact) -> bool:
+    """Its original may have been stored while it was looked for: to be tried once more."""
+    return fact.reason is Reason.CORRECTION_WITHOUT_ORIGINAL and bool(fact.resource_id)
+
+
+def _claim(place: int, wait: bool) -> Claim:
+    """Who takes up the message at this place of a delivery: the first ones its receiver, one after
+    the other, all others the workers."""
+    if not wait or place >= MESSAGES_AT_ONCE:
+        return Claim()
+    return Claim(CLAIM.total_seconds(), started=place == 0)
+
+
+def _acceptance(job: Job) -> bytes:
+    """The acknowledgement of a message that is kept and not yet processed."""
+    id, at = f"SSCI{job.content.id}", job.content.received
+    return build_ack(job.addressee, verdict_of(job), id, at)
+
+
+def _is_dose(fact: Fact) -> bool:
+    return fact.resource_type == "MedicationAdministration"
+
+
+def _withdraws(fact: Fact) -> bool:
+    return fact.outcome is Outcome.STORED and Reason.WRONG_PATIENT in fact.reviews
 
 
 def _job(content: Content, setting: FeedSetting, read: Read, attempt: int) -> Job:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 BOM = b"\xef\xbb\xbf"
 
@@ -61,6 +62,16 @@ def find_frames(body: bytes) -> Frames:
     if len(messages) == 1 and not envelope:
         messages = (Span(0, len(body)),)
     return Frames(messages, envelope)
+
+
+HEADER_NAMES = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")
+
+
+def has_more_headers(body: bytes, limit: int) -> bool:
+    """Whether a delivery has more messages and envelope segments than this, without finding all."""
+    if sum(body.count(name) for name in HEADER_NAMES) <= limit:
+        return False
+    return next(islice(HEADER.finditer(body), limit, None), None) is not None
 
 
 def find_segments(data: bytes) -> list[Span]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -126,59 +127,138 @@ class Kept:
 
 
 INSERT = """
-WITH message AS (
+WITH incoming AS (
+  SELECT * FROM unnest($4::bytea[], $5::bigint[], $6::timestamptz[], $7::text[], $8::text[],
+    $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[], $14::bytea[],
+    $15::bytea[], $16::text[], $17::bytea[], $18::integer[], $19::double precision[])
+  WITH ORDINALITY AS i (sha256, size, received, kind, message_type, control_id, reused, declared,
+    used, mismatch, batch, ciphertext, kek_id, wrapped, started, seconds, place)
+), message AS (
   INSERT INTO feeds.message (feed, sha256, size, received, kind, format, media_type, message_type,
     control_id, control_id_reused, charset_declared, charset_used, charset_mismatch, batch)
-  SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
-    $9 <> '' AND EXISTS (
-      SELECT FROM feeds.message WHERE feed = $1 AND control_id = $9 AND sha256 <> $2),
-    $10, $11, $12, $13
+  SELECT $1, i.sha256, i.size, i.received, i.kind, $2, $3, i.message_type, i.control_id,
+    i.reused OR (i.control_id <> '' AND EXISTS (
+      SELECT FROM feeds.message m
+      WHERE m.feed = $1 AND m.control_id = i.control_id AND m.sha256 <> i.sha256)),
+    i.declared, i.used, i.mismatch, i.batch
+  FROM incoming i ORDER BY i.place
   ON CONFLICT (feed, sha256) DO NOTHING
-  RETURNING id, received, control_id_reused
+  RETURNING id, sha256, received, control_id_reused
 ), content AS (
-  INSERT INTO feeds.message_content SELECT id, $14 FROM message WHERE $14::bytea IS NOT NULL
+  INSERT INTO feeds.message_content SELECT m.id, i.ciphertext
+  FROM message m JOIN incoming i USING (sha256) WHERE i.ciphertext IS NOT NULL
 ), key AS (
-  INSERT INTO feeds.message_key SELECT id, $15, $16 FROM message WHERE $16::bytea IS NOT NULL
+  INSERT INTO feeds.message_key SELECT m.id, i.kek_id, i.wrapped
+  FROM message m JOIN incoming i USING (sha256) WHERE i.wrapped IS NOT NULL
 ), processing AS (
-  INSERT INTO feeds.processing SELECT id, $17, $18, 0, $19 FROM message
+  INSERT INTO feeds.processing
+  SELECT m.id, CASE i.kind WHEN 'message' THEN 'pending' ELSE 'done' END, i.started, 0,
+    now() + i.seconds * interval '1 second'
+  FROM message m JOIN incoming i USING (sha256)
 )
-SELECT id, received, control_id_reused FROM message
+SELECT id, sha256, received, control_id_reused FROM message
 """
 
-FIND = "SELECT id, received, control_id_reused FROM feeds.message WHERE feed = $1 AND sha256 = $2"
+FIND = """
+SELECT id, sha256, received, control_id_reused FROM feeds.message
+WHERE feed = $1 AND sha256 = ANY($2)
+"""
 DELIVER = "INSERT INTO feeds.delivery (message_id, received) VALUES ($1, $2)"
+ROWS_PER_STATEMENT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """For how long nobody else takes a message up; `started`: the caller processes it now."""
+
+    seconds: float = 0.0
+    started: bool = False
 
 
 async def keep(
-    connection: WriteConnection, keys: FeedKeys, incoming: Incoming, claim: timedelta | None
-) -> Kept:
-    """Stores a message, or counts another delivery of it. With a `claim` the caller processes it
-    at once and nobody else does until the claim has run out."""
+    connection: WriteConnection,
+    keys: FeedKeys,
+    incoming: Sequence[Incoming],
+    claims: Sequence[Claim],
+) -> list[Kept]:
+    """Stores the messages of one delivery, or counts another delivery of those known; where each
+    is, in the order given."""
+    new: dict[bytes, Kept] = {}
+    first = _first_of_each(incoming)
+    reused = _reused_among(incoming)
+    for start in range(0, len(first), ROWS_PER_STATEMENT):
+        chosen = first[start : start + ROWS_PER_STATEMENT]
+        rows = [_row(keys, incoming[n], reused[n], claims[n]) for n in chosen]
+        head = incoming[0]
+        stored = await connection.fetch(
+            INSERT,
+            *(head.feed, head.format, head.media_type[:MAX_HEADER_TEXT]),
+            *(list(column) for column in zip(*rows, strict=True)),
+        )
+        new |= {row["sha256"]: _kept(row, duplicate=False) for row in stored}
+    known = await _deliver_again(connection, incoming, new, first)
+    places = frozenset(first)
+    return [
+        new[each.sha256] if n in places and each.sha256 in new else known[each.sha256]
+        for n, each in enumerate(incoming)
+    ]
+
+
+def _first_of_each(incoming: Sequence[Incoming]) -> list[int]:
+    """The places at which each message comes for the first time in its delivery."""
+    seen: dict[bytes, int] = {}
+    for n, each in enumerate(incoming):
+        seen.setdefault(each.sha256, n)
+    return list(seen.values())
+
+
+def _reused_among(incoming: Sequence[Incoming]) -> list[bool]:
+    """Whether other bytes stand under the same control id earlier in the same delivery."""
+    owners: dict[str, bytes] = {}
+    return [
+        bool(each.control_id) and owners.setdefault(each.control_id, each.sha256) != each.sha256
+        for each in incoming
+    ]
+
+
+async def _deliver_again(
+    connection: WriteConnection,
+    incoming: Sequence[Incoming],
+    new: Mapping[bytes, Kept],
+    first: Sequence[int],
+) -> dict[bytes, Kept]:
+    """Counts the further deliveries; the messages they are of."""
+    places = set(first)
+    again = [each for n, each in enumerate(incoming) if n not in places or each.sha256 not in new]
+    if not again:
+        return {}
+    digests = list({each.sha256 for each in again})
+    rows = await connection.fetch(FIND, incoming[0].feed, digests)
+    known = {row["sha256"]: _kept(row, duplicate=True) for row in rows}
+    if len(known) < len(digests):
+        raise error(Category.CONFLICT, "the same message is being received at this moment")
+    await connection.executemany(
+        DELIVER, [(known[each.sha256].id, each.received) for each in again]
+    )
+    return known
+
+
+def _kept(row: Any, *, duplicate: bool) -> Kept:
+    return Kept(row["id"], duplicate, row["received"], row["control_id_reused"])
+
+
+def _row(keys: FeedKeys, incoming: Incoming, reused: bool, claim: Claim) -> Sequence[object]:
     sealed = None
     if incoming.data is not None:
         sealed = seal(keys, incoming.feed, incoming.sha256, incoming.data)
-    row = await connection.fetchrow(INSERT, *_values(incoming, sealed, claim))
-    if row is not None:
-        return Kept(row["id"], False, row["received"], row["control_id_reused"])
-    found = await connection.fetchrow(FIND, incoming.feed, incoming.sha256)
-    if found is None:
-        raise error(Category.CONFLICT, "the same message is being received at this moment")
-    await connection.execute(DELIVER, found["id"], incoming.received)
-    return Kept(found["id"], True, found["received"], found["control_id_reused"])
-
-
-def _values(incoming: Incoming, sealed: Sealed | None, claim: timedelta | None) -> Sequence[object]:
-    mappable = incoming.kind == "message"
     return (
-        incoming.feed,
         incoming.sha256,
         incoming.size,
         incoming.received,
         incoming.kind,
-        incoming.format,
-        incoming.media_type[:MAX_HEADER_TEXT],
         incoming.message_type,
         incoming.control_id,
+        reused,
         incoming.charset_declared,
         incoming.charset_used,
         incoming.charset_mismatch,
@@ -186,9 +266,8 @@ def _values(incoming: Incoming, sealed: Sealed | None, claim: timedelta | None) 
         sealed.ciphertext if sealed else None,
         sealed.kek_id if sealed else None,
         sealed.wrapped if sealed else None,
-        "pending" if mappable else "done",
-        1 if claim and mappable else 0,
-        incoming.received + claim if claim else incoming.received,
+        1 if claim.started and incoming.kind == "message" else 0,
+        claim.seconds,
     )
 
 

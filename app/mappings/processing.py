@@ -38,6 +38,7 @@ from app.mappings.frame import Span
 from app.mappings.inbox import Content
 from app.mappings.quarantine import Settled, fact_statements, settle
 from app.mappings.reasons import Failure, Outcome, Reason
+from app.mappings.relocation import id_for_subject, relocate
 from app.mappings.resources import (
     CANONICAL_QUANTITY,
     Target,
@@ -47,6 +48,7 @@ from app.mappings.resources import (
 from app.mappings.result_key import keyed_id
 from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
+from app.mappings.unhurried import unhurried
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,14 @@ class _OtherVersion(Exception):  # noqa: N818 – no error: the transaction is r
         self.bases = bases
 
 
+class _Elsewhere(Exception):  # noqa: N818 – no error: the transaction is run again
+    """These are stored under another id: their own holds the wrong patient's withdrawn result."""
+
+    def __init__(self, keys: set[Key]) -> None:
+        super().__init__()
+        self.keys = keys
+
+
 class Processor:
     """Carries kept messages into the FHIR store."""
 
@@ -153,7 +163,8 @@ class Processor:
         try:
             async with self._database.reading() as connection:
                 found = await self._find(connection, job)
-                facts = map_message(job.content.data, job.read, found, context)
+                data = job.content.data
+                facts = await unhurried(len(data), map_message, data, job.read, found, context)
                 facts = await _compare_with_earlier(connection, facts, job.content.id, self._secret)
                 return [await self._check_scale(connection, fact) for fact in facts]
         except SsciError:
@@ -257,27 +268,31 @@ class Processor:
             self._secret, "provenance", source.feed, source.sha256, str(source.attempt), part
         )
         run = Run()
-        while not await self._run(run, facts, source, provenance, finish):
-            run = Run(bases=run.bases)
+        while True:
+            try:
+                await self._run(run, facts, source, provenance, finish)
+            except _OtherVersion as other:
+                run = Run(bases={**run.bases, **other.bases})
+            except _Elsewhere as other:
+                facts = [_relocated(fact, other.keys, self._secret) for fact in facts]
+                run = Run(bases=run.bases)
+            else:
+                return
 
     async def _run(
         self, run: Run, facts: Sequence[Fact], source: Source, provenance: str, finish: Finish
-    ) -> bool:
-        """Whether the transaction was committed; if not, `run.bases` says what to begin with."""
+    ) -> None:
+        """One transaction, committed. Raises _OtherVersion or _Elsewhere: to be run again."""
         operations = build_operations(facts, run, source, provenance, self._service)
 
         def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement]:
             by_key = {(change.resource_type, change.id): change for change in changes}
+            _check_places(run)
             _check_versions(run, by_key)
             ended = [_settled(fact, run, by_key) for fact in facts]
             return finish(ended, moment.last_updated)
 
-        try:
-            await self._store.write(CALLER, operations, also)
-        except _OtherVersion as other:
-            run.bases.update(other.bases)
-            return False
-        return True
+        await self._store.write(CALLER, operations, also)
 
 
 def _log(text: str, job: Job, problem: Exception) -> None:
@@ -345,7 +360,12 @@ def _revise_fact(run: Run, candidate: Candidate, stored: Json | None) -> Json | 
 
 def _accepted(run: Run, facts: Sequence[Fact]) -> list[Candidate]:
     candidates = [fact.candidate for fact in facts if fact.candidate is not None]
-    return [each for each in candidates if run.decisions[_key(each)].kind != "refused"]
+    return [each for each in candidates if _follows(run.decisions[_key(each)])]
+
+
+def _follows(decision: Decision) -> bool:
+    """Whether specimen and report are looked at for a fact: not for a refused or re-sent one."""
+    return decision.kind != "refused" and not decision.resend
 
 
 def _revise_companion(
@@ -363,6 +383,16 @@ def _revise_report(
         {"reference": f"{each.resource_type}/{each.id}"} for each in _accepted(run, facts)
     ]
     return run.note(_key(candidate), stored, merge_report(stored, candidate, results))
+
+
+def _check_places(run: Run) -> None:
+    elsewhere = {key for key, decision in run.decisions.items() if decision.kind == "elsewhere"}
+    if elsewhere:
+        raise _Elsewhere(elsewhere)
+
+
+def _relocated(fact: Fact, keys: set[Key], secret: bytes) -> Fact:
+    return relocate(fact, secret) if fact.candidate and _key(fact.candidate) in keys else fact
 
 
 def _check_versions(run: Run, changes: Mapping[Key, Change]) -> None:
@@ -389,43 +419,84 @@ EARLIER = """
 SELECT resource_id, resource_version, message_id, outcome, reason, fingerprint FROM feeds.fact
 WHERE resource_id = ANY($1) AND message_id <> $2
 """
+NO_ORIGINAL = frozenset({Reason.CORRECTION_WITHOUT_ORIGINAL, Reason.PATIENT_MISMATCH})
+SAME_DOSE = """
+SELECT DISTINCT resource_id FROM feeds.fact
+WHERE subject = $1 AND analyte = $2 AND order_token = $3 AND message_id <> $4
+  AND resource_type = 'MedicationAdministration' AND outcome IN ('stored', 'unchanged')
+LIMIT 2
+"""
 
 
 async def _compare_with_earlier(
     connection: ReadConnection, facts: Sequence[Fact], message_id: int, secret: bytes
 ) -> list[Fact]:
-    """What earlier messages said of the same results decides two things: a re-send is settled at
-    once, and a correction whose original was received but could not be stored has its original."""
-    ids = [fact.candidate.id for fact in facts if fact.candidate]
-    if not ids:
+    """What earlier messages said of the same results decides where a fact belongs, whether it was
+    said before, and whether a correction has its original: one that was received but could not be
+    stored counts."""
+    own = {fact.candidate.id: _id_elsewhere(fact, secret) for fact in facts if fact.candidate}
+    if not own:
         return list(facts)
-    rows = await connection.fetch(EARLIER, ids, message_id)
-    said = {
-        (row["resource_id"], row["fingerprint"]): row
-        for row in rows
-        if row["message_id"] < message_id and row["outcome"] != Outcome.QUARANTINED
-    }
-    unreadable = {
-        row["resource_id"]
-        for row in rows
-        if row["outcome"] == Outcome.QUARANTINED
-        and row["reason"] != Reason.CORRECTION_WITHOUT_ORIGINAL
-    }
-    return [_compared(fact, said, unreadable, secret) for fact in facts]
+    rows = await connection.fetch(EARLIER, [*own, *own.values()], message_id)
+    stored = {row["resource_id"] for row in rows if row["resource_version"] is not None}
+    earlier: dict[str, list[Any]] = {}
+    for row in rows:
+        earlier.setdefault(row["resource_id"], []).append(row)
+    moved = {("Observation", id) for id, elsewhere in own.items() if elsewhere in stored}
+    found = []
+    for fact in facts:
+        placed = _relocated(fact, moved, secret)
+        if _lacks_dose(placed, stored):
+            placed = await _with_dose(connection, placed, message_id)
+        found.append(_compared(placed, earlier.get(placed.resource_id, ()), message_id, secret))
+    return found
 
 
-def _compared(
-    fact: Fact, said: Mapping[tuple[str, bytes], Any], unreadable: set[str], secret: bytes
-) -> Fact:
-    if fact.candidate is None:
+def _id_elsewhere(fact: Fact, secret: bytes) -> str:
+    return id_for_subject(secret, fact.resource_id, fact.subject.number if fact.subject else "")
+
+
+def _lacks_dose(fact: Fact, stored: set[str]) -> bool:
+    """Whether an update or deletion names no dose that is stored: it may correct the very time
+    that is part of the identity."""
+    candidate = fact.candidate
+    return (
+        candidate is not None
+        and candidate.resource_type == "MedicationAdministration"
+        and candidate.needs_original
+        and bool(fact.order_token)
+        and candidate.id not in stored
+    )
+
+
+async def _with_dose(connection: ReadConnection, fact: Fact, message_id: int) -> Fact:
+    """The fact under the id of the only dose of the same order, RXA-2 and drug, if there is one."""
+    number = fact.subject.number if fact.subject else ""
+    rows = await connection.fetch(SAME_DOSE, number, fact.analyte, fact.order_token, message_id)
+    if len(rows) != 1 or fact.candidate is None:
         return fact
-    earlier = said.get((fact.candidate.id, fingerprint(fact, secret) or b""))
-    if earlier is not None:
-        told = f"said before by message {earlier['message_id']}"
-        return replace(fact.settled(Outcome.UNCHANGED, told), version=earlier["resource_version"])
-    if fact.candidate.id in unreadable and not fact.candidate.keeps_value:
-        return _admitted(fact)
-    return fact
+    id = rows[0]["resource_id"]
+    candidate = replace(fact.candidate, resource={**fact.candidate.resource, "id": id})
+    return replace(fact, resource_id=id, candidate=candidate)
+
+
+def _compared(fact: Fact, rows: Sequence[Any], message_id: int, secret: bytes) -> Fact:
+    candidate = fact.candidate
+    if candidate is None:
+        return fact
+    said_now = fingerprint(fact, secret)
+    said = [
+        row["message_id"]
+        for row in rows
+        if row["fingerprint"] == said_now
+        and row["message_id"] < message_id
+        and row["outcome"] != Outcome.QUARANTINED
+    ]
+    unreadable = any(
+        row["outcome"] == Outcome.QUARANTINED and row["reason"] not in NO_ORIGINAL for row in rows
+    )
+    fact = replace(fact, candidate=replace(candidate, said_before=max(said, default=None)))
+    return _admitted(fact) if unreadable and not candidate.keeps_value else fact
 
 
 def _admitted(fact: Fact) -> Fact:

@@ -78,7 +78,7 @@ WHERE f.outcome NOT IN ('stored', 'unchanged')
 RESOLVE_EARLIER = """
 UPDATE feeds.fact SET state = 'resolved', updated = $4
 WHERE resource_id = $1 AND message_id <> $2 AND state = 'open' AND outcome = 'quarantined'
-  AND reason <> 'CORRECTION_WITHOUT_ORIGINAL' AND ordered <= $3
+  AND reason NOT IN ('CORRECTION_WITHOUT_ORIGINAL', 'PATIENT_MISMATCH') AND ordered <= $3
 """
 """What could not be stored is settled when a later message brings the same result readable."""
 

@@ -27,6 +27,7 @@ EXTENSIONS = f"{BASE}/StructureDefinition"
 CANONICAL_QUANTITY = f"{EXTENSIONS}/canonical-quantity"
 RESULT_STATUS = f"{EXTENSIONS}/source-status"
 RESULT_ORDER = f"{EXTENSIONS}/source-order"
+VALUE_ORDER = f"{EXTENSIONS}/source-value-order"
 SOURCE_VALUE = f"{EXTENSIONS}/source-value"
 SOURCE_PLACE = f"{EXTENSIONS}/source-place"
 UNIT_CONVERTED = f"{EXTENSIONS}/unit-converted"
@@ -65,6 +66,8 @@ REVIEW_CODES = {
     Reason.RESULT_DELETED: "result-deleted",
     Reason.VALUE_WITHDRAWN: "value-withdrawn",
 }
+STATUS_REVIEWS = frozenset({"wrong-patient", "result-deleted"})
+"""The reviews that a status calls for, not a value."""
 REPORT_STATUSES = {
     "A": "partial",
     "C": "corrected",
@@ -291,10 +294,11 @@ def _without_meta(resource: Json) -> Json:
     return {key: value for key, value in resource.items() if key not in ("id", "meta")}
 
 
-def read_order(resource: Json) -> ResultOrder | None:
-    """The order kept on a resource; None on one that no feed wrote."""
+def read_order(resource: Json, url: str = RESULT_ORDER) -> ResultOrder | None:
+    """The order kept on a resource; None on one that no feed wrote. VALUE_ORDER is that of the
+    value, where a later message changed the status alone."""
     for extension in resource.get("extension", []):
-        if extension.get("url") == RESULT_ORDER:
+        if extension.get("url") == url:
             times = {
                 item["url"]: datetime.fromisoformat(item["valueInstant"])
                 for item in extension.get("extension", [])

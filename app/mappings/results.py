@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from app.mappings.context import Context, Resolutions
@@ -70,6 +70,7 @@ class _Order:
     clumped: bool
     quality_control: bool
     token: str
+    collected: Time | Failure | None
 
 
 def map_results(message: Message, context: Context, subjects: Resolutions) -> list[Fact]:
@@ -108,6 +109,7 @@ def _read_order_group(group: OrderGroup, context: Context, subjects: Resolutions
         _tells_clumps(group, context),
         any(code.endswith(suffix) for suffix in setting.quality_control_suffixes),
         token,
+        _collected(group, context),
     )
 
 
@@ -176,7 +178,7 @@ def _map_collected(
     context: Context,
 ) -> Fact:
     obx = result.obx
-    effective = _effective(order.group, obx, context)
+    effective = _effective(message, order, obx, context)
     if isinstance(effective, Failure):
         return fact.failed(effective)
     key = _key(fact, subject, order, obx, effective, context)
@@ -463,16 +465,36 @@ def _obr(order: _Order, field: int) -> str:
     return order.group.obr.text(field) if order.group.obr else ""
 
 
-def _effective(group: OrderGroup, obx: Segment, context: Context) -> Time | Failure:
-    """When the specimen was taken: OBX-14, else OBR-7, else SPM-17."""
+def _collected(group: OrderGroup, context: Context) -> Time | Failure | None:
+    """The time of collection that holds for the order: OBR-7, else SPM-17."""
     zone = context.setting.zone
-    sent = [(obx.text(TIME_FIELD), TIME_FIELD), (group.obr.text(7) if group.obr else "", None)]
-    sent += [(spm.text(17), None) for spm in group.specimens]
-    for text, field in sent:
-        found = parse_time(text, zone, field)
-        if found is not None:
-            return found
-    return Failure(Reason.TIME_INVALID, "no time of collection was sent", TIME_FIELD)
+    found = parse_time(group.obr.text(7), zone) if group.obr else None
+    for specimen in group.specimens:
+        found = found or parse_time(specimen.text(17), zone)
+    return found
+
+
+def _effective(message: Message, order: _Order, obx: Segment, context: Context) -> Time | Failure:
+    """When the specimen was taken: OBX-14, else OBR-7, else SPM-17."""
+    own = parse_time(obx.text(TIME_FIELD), context.setting.zone, TIME_FIELD)
+    found = own or order.collected
+    if found is None:
+        return Failure(Reason.TIME_INVALID, "no time of collection was sent", TIME_FIELD)
+    if isinstance(found, Time) and lies_ahead(found, message, context):
+        return Failure(Reason.TIME_INVALID, AHEAD, TIME_FIELD if own else None)
+    return found
+
+
+AHEAD = "a time more than a day after the message was sent"
+
+
+def lies_ahead(time: Time, message: Message, context: Context) -> bool:
+    """Whether a time of collection or administration is later than the message can know of: by a
+    day, for the sake of wrong clocks. Without a day in MSH-7 its receipt counts."""
+    sent = parse_time(message.header.text(7), context.setting.zone)
+    exact = isinstance(sent, Time) and sent.precision not in ("year", "month")
+    told = sent.instant if isinstance(sent, Time) and exact else context.source.received
+    return time.instant > told + timedelta(days=1)
 
 
 def _first_time(texts: Sequence[str], context: Context) -> Time | None:

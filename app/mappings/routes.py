@@ -29,6 +29,7 @@ from app.mappings.quarantine import (
     fetch_overview,
 )
 from app.mappings.reasons import Outcome, Reason
+from app.mappings.unhurried import unhurried
 
 ER7_MEDIA_TYPE = "x-application/hl7-v2+er7"
 ER7_MEDIA_TYPES = frozenset(
@@ -266,12 +267,11 @@ async def _receive(
 ) -> Response:
     if not body.strip():
         raise error(Category.INCORRECT, "the body is empty", expression="MSH")
-    if len(body) > feeds.max_bytes:
-        ack = await feeds.reject_oversize(feed, body, media_type)
+    if rule := await unhurried(len(body), feeds.limit_broken, body):
+        ack = await feeds.reject_oversize(feed, body, media_type, rule)
         if not wants_json:
             return Response(ack, 413, media_type=ER7_MEDIA_TYPE)
-        detail = f"a delivery may have {feeds.max_bytes} bytes"
-        raise error(Category.INCORRECT, detail, code="too-long", status=413)
+        raise error(Category.INCORRECT, rule, code="too-long", status=413)
     wait = "respond-async" not in request.headers.get("prefer", "").lower()
     answers = await feeds.receive(feed, body, media_type, wait=wait)
     status = _status(answers)

@@ -51,6 +51,7 @@ RESULT_STATUSES: Mapping[str, StatusRule] = MappingProxyType(
 
 NOT_ASKED = "N"
 VERIFIED = "V"
+WRONG_PATIENT = "W"
 
 COMPLETION_STATUSES: Mapping[str, str] = MappingProxyType(
     {"CP": "completed", "PA": "completed", "RE": "not-done", "NA": "not-done"}

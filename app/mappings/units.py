@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -135,7 +136,13 @@ def load_aliases() -> Mapping[tuple[str, str], Decimal]:
 
 # UCUM, for what the table does not know
 
-EXPONENT_TERM = re.compile(r"10[*^](\d{1,2})")
+EXPONENT_TERM = re.compile(r"10[*^](\d{1,2})(?!\d)")
+UCUM_TERM = r"(?:10\*\d{1,2}|[A-Za-z%\[\]_']{1,12}(?:[+-]?\d)?)"
+UCUM_NOTE = r"\{[A-Za-z]{0,20}\}"
+UCUM_PART = rf"(?:{UCUM_TERM}(?:{UCUM_NOTE})?|{UCUM_NOTE})"
+UCUM_EXPRESSION = re.compile(rf"/?{UCUM_PART}(?:[./]{UCUM_PART}){{0,5}}", re.ASCII)
+"""What is given to the UCUM reader at all. It computes what it reads, so a power of ten has at
+most two digits, every other exponent one, and there are no further numbers."""
 PRODUCT_BELOW = re.compile(r"/[^/]*\.")
 """`/a.b` is b/a in UCUM, but its parsers and its writers disagree: refused."""
 ANNOTATION = re.compile(r"\{[A-Za-z ]{0,20}\}")
@@ -144,7 +151,8 @@ ANNOTATION = re.compile(r"\{[A-Za-z ]{0,20}\}")
 def _parse_ucum(normal: str, sent: str, wanted: AnalyteClass) -> Unit | Failure:
     """Only expressions of the class's own atoms and powers of ten, with an exact factor."""
     code = EXPONENT_TERM.sub(r"10*\1", normal)
-    found = None if PRODUCT_BELOW.search(code) else _read_ucum(code)
+    readable = UCUM_EXPRESSION.fullmatch(code) and not PRODUCT_BELOW.search(code)
+    found = _read_ucum(code) if readable else None
     if found is None:
         return Failure(Reason.UNIT_UNMAPPED, "no known unit", UNIT_FIELD)
     factor = _factor(found, _read_ucum(wanted.canonical))
@@ -168,6 +176,9 @@ def _power_of_ten(factor: float, exponents: range) -> Decimal | None:
     return None
 
 
+_UCUM_LOCK = threading.Lock()
+
+
 @functools.cache
 def _registry() -> Any:
     from ucumvert import PintUcumRegistry  # half a second to import, and rarely needed
@@ -182,11 +193,13 @@ def load_ucum() -> None:
 
 @functools.lru_cache(maxsize=4096)
 def _read_ucum(code: str) -> Any | None:
-    """The quantity that UCUM reads, or None; the parser's own exceptions are of many kinds."""
-    if not code.isascii() or not code:
-        return None
+    """The quantity that UCUM reads, or None; the parser's own exceptions are of many kinds.
+
+    Messages may be mapped in a thread: the reader is used by one at a time.
+    """
     try:
-        found = _registry().from_ucum(code)
+        with _UCUM_LOCK:
+            found = _registry().from_ucum(code)
     except Exception:
         return None
     return found if hasattr(found, "dimensionality") else None

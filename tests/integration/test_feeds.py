@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from app.database import Database
 from app.errors import Category, SsciError, error
 from app.fhir import Caller, Delete, Operation, Revise
 from app.mappings import FeedKeys, Feeds, TrialDirectory
+from app.mappings import feeds as feeds_module
 from app.mappings.inbox import fetch_content
 from app.mappings.processing import Processor
 from app.mappings.tables import metadata
@@ -277,6 +279,45 @@ async def test_a_batch_is_answered_message_by_message(lab: Hospital) -> None:
     assert await lab.count("Observation") == 2
 
 
+async def test_of_a_long_batch_all_is_kept_and_the_rest_is_left_to_the_workers(
+    lab: Hospital,
+) -> None:
+    batch = b"".join(oru(id=f"{n}", order=f"L{n}") for n in range(120)) + oru(id="0", order="L0")
+    told = (await lab.post(batch, accept="application/json")).json()["messages"]
+    assert [each["facts"] is not None for each in told] == [True] * 50 + [False] * 71
+    assert told[-1]["duplicate"]
+    assert [f"MSA|AA|{n % 120}\r" in each["ack"] for n, each in enumerate(told)] == [True] * 121
+    assert await lab.count("Observation") == 50
+    assert await lab.feeds.process_pending() == 70
+    assert await lab.count("Observation") == 120
+    again = await lab.post(batch)
+    assert (again.status_code, again.content.count(b"MSA|AA|")) == (200, 121)
+    assert await lab.feeds.process_pending() == 0
+
+
+async def test_other_bytes_under_one_control_id_in_one_batch_are_flagged(lab: Hospital) -> None:
+    batch = oru(id="1", order="L1") + oru(id="1", order="L2")
+    told = (await lab.post(batch, accept="application/json")).json()["messages"]
+    assert [len(each["facts"]) for each in told] == [1, 2]
+    assert told[1]["facts"][1]["reason"] == "CONTROL_ID_REUSE"
+
+
+async def test_thousands_of_messages_in_one_delivery_are_answered_soon(lab: Hospital) -> None:
+    batch = b"".join(b"MSH|^~\\&|L|P|S|P|2019||ORU^R01|%d|P|2.5\r" % n for n in range(3000))
+    async with asyncio.timeout(8):
+        answer = await lab.post(batch)
+    assert answer.content.count(b"MSA|AA|") == 3000
+    async with lab.database.reading() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM feeds.message_content") == 3000
+
+
+async def test_a_delivery_of_too_many_messages_is_recorded_and_refused(lab: Hospital) -> None:
+    answer = await lab.post(b"MSH|^~\\&|L\r" * 10_001)
+    assert answer.status_code == 413
+    assert b"TOO_LARGE" in answer.content
+    assert b"10000 messages" in answer.content
+
+
 async def test_another_message_under_a_used_control_id_is_flagged_not_dropped(
     lab: Hospital,
 ) -> None:
@@ -299,10 +340,10 @@ async def test_a_power_of_ten_jump_in_an_unusual_unit_is_flagged_and_stored(
     lab: Hospital,
 ) -> None:
     await lab.send(oru(value="12", id="1"))
-    later = {"order": "L2", "f14": "20190320080000+0800"}
+    later = {"order": "L2", "f14": "20190320080000+0800", "sent": "20190320101500+0800"}
     responder = await lab.send_one(oru(value="120", id="2", **later))
     assert responder["review"] == []
-    later = {"order": "L3", "f14": "20190321080000+0800"}
+    later = {"order": "L3", "f14": "20190321080000+0800", "sent": "20190321101500+0800"}
     suspect = await lab.send_one(oru(value="120", unit="10*4/uL", id="3", **later))
     assert (suspect["outcome"], suspect["review"]) == ("stored", ["UNIT_SUSPECT_SCALE"])
 
@@ -312,6 +353,103 @@ async def test_a_result_of_another_subject_is_not_moved(lab: Hospital) -> None:
     await lab.send(oru(id="1"))
     moved = await lab.send_one(oru(id="2", mrn=STRANGER, sent="20190314111500+0800"))
     assert moved["reason"] == "PATIENT_MISMATCH"
+
+
+async def test_a_collection_long_after_the_message_is_quarantined(lab: Hospital) -> None:
+    fact = await lab.send_one(oru(f14="20990101"))
+    assert (fact["reason"], fact["field"]) == ("TIME_INVALID", 14)
+    dose = await lab.send_one(ras(start="20990101080000+0800"), HIS)
+    assert (dose["reason"], dose["field"]) == ("TIME_INVALID", 3)
+    near = await lab.send_one(oru(id="2", f14="20190315100000+0800"))
+    assert near["outcome"] == "stored"
+
+
+async def test_corrections_back_and_forth_end_with_the_last(lab: Hospital) -> None:
+    outcomes = []
+    for number, (value, status) in enumerate([("38", "F"), ("83", "C"), ("38", "C"), ("83", "C")]):
+        sent = f"201903141{number}1500+0800"
+        fact = await lab.send_one(oru(value=value, status=status, id=f"{number}", sent=sent))
+        outcomes.append(fact["outcome"])
+    assert outcomes == ["stored"] * 4
+    assert value_of(await lab.read(current(fact))) == "83"
+    again = await lab.send_one(oru(value="83", status="C", id="5", sent="20190314201500+0800"))
+    assert again["outcome"] == "unchanged"
+    assert await lab.count("Observation") == 4
+
+
+async def test_a_first_report_sent_again_after_its_correction_changes_nothing(
+    lab: Hospital,
+) -> None:
+    await lab.send(oru(value="38", id="1"))
+    fact = await lab.send_one(oru(value="83", status="C", id="2", sent="20190314111500+0800"))
+    again = await lab.send_one(oru(value="38", id="3", sent="20190314121500+0800"))
+    assert (again["outcome"], again["detail"]) == ("unchanged", "said before by message 1")
+    assert value_of(await lab.read(current(fact))) == "83"
+
+
+async def test_a_dose_added_again_after_its_deletion_is_given(lab: Hospital) -> None:
+    fact = await lab.send_one(ras(id="1"), HIS)
+    await lab.send_one(ras(id="2", action="D", sent="20190314100000+0800"), HIS)
+    again = await lab.send_one(ras(id="3", sent="20190314110000+0800"), HIS)
+    assert (again["outcome"], current(again)) == ("stored", current(fact))
+    assert (await lab.read(current(fact)))["status"] == "completed"
+
+
+@pytest.mark.parametrize("action", ["U", "D"])
+async def test_a_corrected_time_of_a_dose_makes_no_second_dose(lab: Hospital, action: str) -> None:
+    fact = await lab.send_one(ras(id="1"), HIS)
+    moved = {"start": "20190314093000+0800", "sent": "20190314100000+0800"}
+    corrected = await lab.send_one(ras(id="2", action=action, **moved), HIS)
+    assert current(corrected) == current(fact)
+    given = await lab.read(current(fact))
+    told = ("completed", "09") if action == "U" else ("entered-in-error", "08")
+    assert (given["status"], given["effectiveDateTime"][11:13]) == told
+
+
+async def test_an_update_that_comes_before_its_dose_waits_for_it(lab: Hospital) -> None:
+    moved = {"start": "20190314093000+0800", "sent": "20190314100000+0800"}
+    early = await lab.send_one(ras(id="2", action="U", **moved), HIS)
+    assert early["reason"] == "CORRECTION_WITHOUT_ORIGINAL"
+    fact = await lab.send_one(ras(id="1"), HIS)
+    given = await lab.read(current(fact))
+    assert given["effectiveDateTime"].startswith("2019-03-14T09:30")
+    assert (await lab.client.get("/feeds/quarantine")).json()["facts"] == []
+
+
+async def test_an_update_that_could_mean_two_doses_is_not_guessed_at(lab: Hospital) -> None:
+    await lab.send(ras(id="1"), HIS)
+    await lab.send(ras(id="2", start="20190315083000+0800", sent="20190315090000+0800"), HIS)
+    unclear = {"start": "20190315093000+0800", "sent": "20190315100000+0800"}
+    fact = await lab.send_one(ras(id="3", action="U", **unclear), HIS)
+    assert fact["reason"] == "CORRECTION_WITHOUT_ORIGINAL"
+    assert await lab.count("MedicationAdministration") == 2
+
+
+@pytest.mark.parametrize("early", [False, True])
+async def test_a_result_of_the_wrong_patient_makes_way_for_the_right_one(
+    lab: Hospital, early: bool
+) -> None:
+    lab.directory.subjects["PUMCH", STRANGER] = type(SUBJECT)("SSCI-002", "Patient/SSCI-002")
+    wrong = await lab.send_one(oru(id="1"))
+    withdrawal = oru(id="2", status="W", sent="20190314111500+0800")
+    right = oru(id="3", mrn=STRANGER, sent="20190314121500+0800")
+    for data in (right, withdrawal) if early else (withdrawal, right):
+        await lab.send(data)
+    corrected = oru(id="4", mrn=STRANGER, value="40", status="C", sent="20190314131500+0800")
+    fact = await lab.send_one(corrected)
+    observation = await lab.read(fact["resource"])
+    assert (observation["subject"]["reference"], value_of(observation)) == (
+        *("Patient/SSCI-002",),
+        "40",
+    )
+    assert observation["meta"]["versionId"] == "2"
+    first = await lab.read(current(wrong))
+    assert (first["status"], first["subject"]["reference"]) == (
+        *("entered-in-error",),
+        "Patient/SSCI-001",
+    )
+    open_facts = (await lab.client.get("/feeds/quarantine")).json()["facts"]
+    assert [each["reason"] for each in open_facts] == ["WRONG_PATIENT"]
 
 
 async def test_provenance_leads_from_each_version_to_the_bytes(lab: Hospital) -> None:
@@ -345,6 +483,17 @@ async def test_a_version_after_a_deletion_is_named_rightly(lab: Hospital) -> Non
         for target in (await lab.read(f"Provenance/{each}"))["target"]
     }
     assert {f"{kind}/{id}/_history/1", f"{kind}/{id}/_history/3"} <= named
+
+
+async def test_corrections_of_what_was_deleted_here_wait_and_are_not_tried_for_ever(
+    lab: Hospital,
+) -> None:
+    kind, id = current(await lab.send_one(oru(id="1"))).split("/")
+    await lab.store.write(CALLER, [Delete(kind, id)])
+    async with asyncio.timeout(5):
+        for n in (2, 3):
+            data = oru(value=f"4{n}", status="C", id=f"{n}", sent=f"201903141{n}1500+0800")
+            assert (await lab.send_one(data))["reason"] == "CORRECTION_WITHOUT_ORIGINAL"
 
 
 async def test_listings_page_by_key_and_filter_by_reason(lab: Hospital) -> None:
@@ -443,6 +592,41 @@ async def test_a_message_that_twice_ends_its_process_is_quarantined(
     (fact,) = (await lab.client.get("/feeds/quarantine?reason=POISON")).json()["facts"]
     assert fact["outcome"] == "quarantined"
     assert await lab.feeds.process_pending() == 0
+
+
+async def test_what_is_worked_at_is_not_taken_up_by_another(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Processor.process
+
+    async def take_long(self: Processor, job: Any) -> Any:
+        await asyncio.sleep(1)
+        return await process(self, job)
+
+    monkeypatch.setattr(feeds_module, "CLAIM", timedelta(seconds=0.4))
+    monkeypatch.setattr(feeds_module, "RENEWAL_SECONDS", 0.05)
+    monkeypatch.setattr(Processor, "process", take_long)
+    sending = asyncio.create_task(lab.send_one(oru()))
+    await asyncio.sleep(0.7)
+    assert await lab.feeds.process_pending() == 0
+    assert (await sending)["outcome"] == "stored"
+
+
+async def test_what_a_killed_process_claimed_is_free_within_ten_seconds(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Processor, "process", die)
+        with pytest.raises(Interrupted):
+            await lab.feeds.receive("pumch-lis", oru(id="1") + oru(id="2", order="L2"), ER7)
+    async with lab.database.reading() as connection:
+        longest = await connection.fetchval(
+            "SELECT max(claimed_until) - now() FROM feeds.processing WHERE state = 'pending'"
+        )
+    assert timedelta(0) < longest <= timedelta(seconds=10)
 
 
 async def _let_claims_expire(lab: Hospital) -> None:
