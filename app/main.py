@@ -41,6 +41,8 @@ from app.fhir import (
     PatientPolicy,
     Registry,
     Store,
+    Transport,
+    TransportSettings,
     Validator,
     build_outcome,
     dump_json,
@@ -181,7 +183,7 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stack = AsyncExitStack()
-        self._fhir: FhirApp | None = None
+        self._fhir: Transport | None = None
         self._api: LimitedBody | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -213,7 +215,10 @@ class Service:
         services = await self._stack.enter_async_context(open_services(self._settings))
         await services.feeds.start()
         self._stack.push_async_callback(services.feeds.stop)
-        self._fhir = build_fhir(services)
+        self._fhir = Transport(
+            build_fhir(services),
+            TransportSettings(self._settings.cors_origins, self._settings.body_limit_bytes),
+        )
         self._api = LimitedBody(build_api(services), self._settings.body_limit_bytes)
         return services
 
@@ -292,6 +297,8 @@ def build_fhir(services: Services) -> FhirApp:
         settings.zone_info,
         settings.body_limit_bytes,
         __version__,
+        settings.check_references,
+        settings.conditional_delete,
     )
     return FhirApp(services.store, services.registry, services.layout, fhir, _anyone)
 

@@ -83,9 +83,18 @@ def _host_names(names: tuple[str, ...]) -> tuple[str, ...]:
 HostNames = Annotated[
     tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_host_names)
 ]
+
+
+def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(each == "*" or re.fullmatch(r"https?://[^\s/?#]+", each) for each in origins):
+        raise ValueError("must be http(s)://host[:port] without a path, separated by commas; or *")
+    return origins
+
+
 PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres_address)]
 PostgresMajor = Annotated[int, AfterValidator(_carried_version)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+Origins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_origins)]
 Zone = Annotated[str, AfterValidator(_known_zone)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -165,6 +174,14 @@ class Settings(BaseSettings):
     )
     check_references: bool = Field(
         False, description="Refuse resources of FHIR clients that refer to what does not exist."
+    )
+    conditional_delete: Literal["single", "multiple"] = Field(
+        "single", description="Whether one conditional delete may remove several resources."
+    )
+    cors_origins: Origins = Field(
+        (),
+        description="Origins whose pages may ask the FHIR API from a browser, separated by commas; "
+        "* for any.",
     )
     body_limit_bytes: int = Field(
         32 * MEBIBYTE, ge=1024, description="Largest request body; a larger one is a 413."

@@ -25,6 +25,7 @@ from app.fhir.registry import Registry, load_registry
 from app.fhir.request import Reading, SearchRequest, parse_search
 from app.fhir.store import Store, Stored, iterate_history, open_store
 from app.fhir.times import Interval, parse_date, parse_period
+from app.fhir.transport import Transport, TransportSettings
 from app.fhir.validate import PatientPolicy, Validator
 
 __all__ = [
@@ -52,6 +53,8 @@ __all__ = [
     "Statement",
     "Store",
     "Stored",
+    "Transport",
+    "TransportSettings",
     "Update",
     "Validator",
     "build_outcome",
