@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -193,6 +193,43 @@ def rebuild_trial(data_dir: DataDir = None, database_url: DatabaseUrl = None) ->
     settings = _settings(data_dir=data_dir, database_url=database_url)
     for table, rows in asyncio.run(_rebuild_trial(settings)).items():
         typer.echo(f"{table}: {rows} rows")
+
+
+BackupFile = Annotated[Path, typer.Argument(help="The dump's file.", dir_okay=False)]
+
+
+@database.command("backup")
+def back_up(file: BackupFile, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Dump the database into FILE, while the service goes on. The key file is to be kept apart."""
+    settings = _settings(data_dir=data_dir, database_url=database_url)
+    if file.exists():
+        _stop(f"{file} is there already: name a new file", REFUSED)
+    from app.database import back_up as dump
+
+    asyncio.run(_as_owner(settings, dump, file))
+    typer.echo(f"{file}: {file.stat().st_size} bytes; keep {settings.effective_key_file} as well")
+
+
+@database.command("restore")
+def restore(file: BackupFile, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Restore FILE into a new data folder or database. Put the key file back before serving."""
+    settings = _settings(data_dir=data_dir, database_url=database_url)
+    if not file.is_file():
+        _stop(f"{file}: no such file", REFUSED)
+    from app.database import restore as fill
+
+    asyncio.run(_as_owner(settings, fill, file))
+    typer.echo(f"restored {file}")
+
+
+async def _as_owner(
+    settings: Settings, work: Callable[[str, Path], Awaitable[None]], file: Path
+) -> None:
+    from app.database import reached_server
+    from app.main import source_of
+
+    async with reached_server(source_of(settings), _complain) as addresses:
+        await work(addresses.owner_dsn, file)
 
 
 async def _load(settings: Settings, files: Sequence[Path]) -> int:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -97,7 +98,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     keys = ensure_keys(settings.effective_key_file)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            open_database(_source(settings), _limits(settings), _tell)
+            open_database(source_of(settings), _limits(settings), _tell)
         )
         services = _wire(settings, keys, database)
         stack.push_async_callback(services.endpoints.stop)
@@ -106,7 +107,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 async def rebuild_trial(settings: Settings, advance: Callable[[int], None]) -> dict[str, int]:
     """Fill the trial tables anew, as the owner of the database; the number of rows per table."""
-    async with reached_server(_source(settings), _tell) as addresses:
+    async with reached_server(source_of(settings), _tell) as addresses:
         await migrate(addresses.owner_dsn)
         async with await Database.open(addresses.owner_dsn, _limits(settings)) as database:
             return await rebuild(database, load_protocol(), settings.zone_info, advance)
@@ -152,7 +153,7 @@ def _fhir_base(settings: Settings) -> str | None:
     return settings.base_url + FHIR_MOUNT if settings.base_url else None
 
 
-def _source(settings: Settings) -> Source:
+def source_of(settings: Settings) -> Source:
     owner, runtime = settings.database_url, settings.runtime_database_url
     return Source(
         settings.data_dir,
@@ -316,6 +317,7 @@ def build_api(services: Services) -> FastAPI:
         description="Hospital feeds in, FHIR R4 and the endpoints of NCT03688191 out.",
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(_known_parameters)],
     )
     _add_docs(api)
     api.include_router(build_feed_router(services.feeds))
@@ -335,6 +337,22 @@ def build_api(services: Services) -> FastAPI:
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return api
+
+
+async def _known_parameters(request: Request) -> None:
+    """A misspelled filter must not be taken for none: an unknown parameter is a 400."""
+    route = request.scope.get("route")
+    if not isinstance(route, APIRoute):
+        return
+    known = {each.alias for each in route.dependant.query_params}
+    told = f"unknown parameter; known: {', '.join(sorted(known)) or 'none'}"
+    issues = [
+        Issue("invalid", told, name)
+        for name in dict.fromkeys(request.query_params)
+        if name not in known
+    ]
+    if issues:
+        raise errors(Category.INCORRECT, issues)
 
 
 def _add_docs(api: FastAPI) -> None:

@@ -1,6 +1,7 @@
 """PostgreSQL: the embedded server, roles, pools (reading and writing are different types),
 migrations. Knows nothing of FHIR, the trial or the feeds."""
 
+from app.database.backup import back_up, restore
 from app.database.connection import ReadConnection, WriteConnection
 from app.database.embedded import EmbeddedServer, start_embedded
 from app.database.migration import current_revision, migrate, newest_revision
@@ -24,12 +25,14 @@ __all__ = [
     "Source",
     "WriteConnection",
     "adopt_cluster",
+    "back_up",
     "current_revision",
     "migrate",
     "newest_revision",
     "open_database",
     "prepare",
     "reached_server",
+    "restore",
     "start_embedded",
     "wait_for_server",
 ]

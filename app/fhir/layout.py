@@ -90,8 +90,9 @@ class TypeLayout:
     hot: HotToken | None
     compartments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """{compartment: parameters that put a resource into it}; `_id`: it is the focus."""
-    elements: frozenset[str] = frozenset()
-    """The names of the type's own elements, without `[x]`."""
+    elements: Mapping[str, str] = field(default_factory=dict)
+    """The type's own elements, without `[x]`, by each name a client may call them:
+    `valueQuantity` is a way to say `value`."""
 
     @property
     def has_patient(self) -> bool:
@@ -147,7 +148,7 @@ def build_layout(registry: Registry, exceptions: Mapping[str, Any]) -> Layout:
             },
             hot.get(name),
             _compartments(registry, name),
-            frozenset(registry.elements[name]),
+            _element_names(registry, name),
         )
         for name in registry.types
     }
@@ -177,6 +178,14 @@ def _words(resource_type: str, code: str) -> Home:
         many=True,
     )
     return Home(parameter, "words", code, False, (), True)
+
+
+def _element_names(registry: Registry, resource_type: str) -> dict[str, str]:
+    return {
+        name: element.name
+        for element in registry.elements[resource_type].values()
+        for name in (element.name, *(element.key(kind) for kind in element.types))
+    }
 
 
 def _home(

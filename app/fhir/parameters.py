@@ -142,12 +142,17 @@ def _reference(reading: Reading, resource_type: str, code: str) -> Home | None:
     return home if home and home.parameter.type == "reference" else None
 
 
+def holds_canonicals(home: Home) -> bool:
+    """Whether the references are addresses that may be anywhere, so that none can be followed."""
+    return not set(home.parameter.values) - {"canonical", "uri"}
+
+
 def targets_of(layout: Layout, home: Home) -> tuple[str, ...]:
     """The types of this server to which the reference may lead; none for a canonical, which names
     an address that may be anywhere."""
     if home.parameter.code == "patient":
         return ("Patient",)
-    if not set(home.parameter.values) - {"canonical", "uri"}:
+    if holds_canonicals(home):
         return ()
     targets = home.parameter.targets or tuple(layout)
     return tuple(target for target in targets if target in layout)
@@ -163,7 +168,7 @@ def _parse_chain(
     if home is None:
         raise _unknown(name, place, code)
     targets = targets_of(reading.layout, home)
-    if not targets:
+    if holds_canonicals(home):
         raise refused(name, f"'{code}' holds canonical addresses, which can't be followed")
     if wanted and wanted not in targets:
         raise refused(name, f"'{code}' does not refer to {wanted}")

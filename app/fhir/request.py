@@ -42,7 +42,7 @@ from app.fhir.criteria import (
 )
 from app.fhir.layout import Home, TypeLayout
 from app.fhir.literals import Reading, refused, split_escaped
-from app.fhir.parameters import modifiers_of, parse_criterion, targets_of
+from app.fhir.parameters import holds_canonicals, modifiers_of, parse_criterion, targets_of
 
 __all__ = [
     "DEFAULT_COUNT",
@@ -397,11 +397,13 @@ class _Parser:
         self._summary = _SUMMARIES[value]
 
     def take_elements(self, _name: str, value: str) -> None:
-        names = dict.fromkeys(name.strip().removesuffix("[x]") for name in value.split(","))
-        for name in names:
-            if not any(name in place.elements for place in self._places):
+        names: dict[str, None] = {}
+        for name in (part.strip().removesuffix("[x]") for part in value.split(",")):
+            found = [place.elements[name] for place in self._places if name in place.elements]
+            if not found:
                 types = ", ".join(place.resource_type for place in self._places)
                 raise refused("_elements", f"{types} has no element '{name}' at its top level")
+            names |= dict.fromkeys(found)
         self._elements = tuple(names)
 
     def take_nothing(self, _name: str, _value: str) -> None:
@@ -447,7 +449,7 @@ def _check_include(reading: Reading, name: str, source: str, code: str, target: 
     if home is None or home.parameter.type != "reference":
         raise refused(name, f"'{source}:{code}' is not a reference search parameter")
     targets = targets_of(reading.layout, home)
-    if not targets:
+    if holds_canonicals(home):
         raise refused(name, f"'{source}:{code}' holds canonical addresses, which can't be followed")
     if target is not None and target not in targets:
         raise refused(name, f"'{source}:{code}' does not refer to {target}")

@@ -214,12 +214,18 @@ MESSAGE_COLUMNS = (
 
 
 async def fetch_messages(
-    connection: ReadConnection, feed: str, control_id: str | None, before: int | None, count: int
+    connection: ReadConnection,
+    feed: str,
+    control_id: str | None,
+    sha256: bytes | None,
+    before: int | None,
+    count: int,
 ) -> Sequence[Any]:
     """Messages of a feed, newest first, one more than `count` if there are more."""
     values: list[Any] = [feed, count + 1]
     conditions = ["m.feed = $1"]
-    for condition, value in (("m.control_id =", control_id), ("m.id <", before)):
+    wanted = (("m.control_id =", control_id), ("m.sha256 =", sha256), ("m.id <", before))
+    for condition, value in wanted:
         if value is not None:
             values.append(value)
             conditions.append(f"{condition} ${len(values)}")

@@ -410,13 +410,18 @@ def _add_messages(router: APIRouter, feeds: Feeds) -> None:
     async def list_messages(
         feed: str,
         control_id: Annotated[str | None, Query(max_length=199, description="MSH-10")] = None,
+        sha256: Annotated[
+            str | None,
+            Query(pattern="^[0-9a-f]{64}$", description="As Provenance names the raw message"),
+        ] = None,
         before: Annotated[int | None, Query(ge=1, le=2**62)] = None,
         count: Count = 50,
     ) -> MessagesAnswer:
         """Newest first."""
         feeds.setting(feed)
         async with feeds.database.reading() as connection:
-            rows = await fetch_messages(connection, feed, control_id, before, count)
+            digest = bytes.fromhex(sha256) if sha256 else None
+            rows = await fetch_messages(connection, feed, control_id, digest, before, count)
         page = rows[:count]
         more = None
         if page:

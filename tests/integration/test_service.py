@@ -130,3 +130,25 @@ def test_no_app_is_made_that_would_be_open_to_others(options: dict[str, Any]) ->
 async def test_fhir_answers_beside_the_rest(client: httpx.AsyncClient) -> None:
     statement = (await client.get("/fhir/metadata")).json()
     assert statement["implementation"]["url"] == "http://test/fhir"
+
+
+@pytest.mark.parametrize(
+    "path", ["/feeds?x=1", "/feeds/pumch-lis/messages?sha=1", "/trial/subjects?x=1", "/health?x=1"]
+)
+async def test_an_unknown_parameter_is_named_not_ignored(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    response = await client.get(path)
+    assert response.status_code == 400
+    assert "unknown parameter" in response.text
+
+
+async def test_a_raw_message_is_found_by_its_sha256(client: httpx.AsyncClient) -> None:
+    message = b"MSH|^~\\&|A|B|C|D|20190314||ORU^R01|1|P|2.5.1\r"
+    headers = {"content-type": "x-application/hl7-v2+er7", "accept": "application/json"}
+    sent = await client.post("/feeds/pumch-lis/hl7v2", content=message, headers=headers)
+    digest = sent.json()["messages"][0]["sha256"]
+    found = await client.get(f"/feeds/pumch-lis/messages?sha256={digest}")
+    assert [each["sha256"] for each in found.json()["messages"]] == [digest]
+    other = await client.get(f"/feeds/pumch-lis/messages?sha256={'0' * 64}")
+    assert other.json()["messages"] == []
