@@ -3,7 +3,8 @@
     python -m bench load [--count 4000] [--seconds 4] [--out FILE]
 
 Drives both with `wrk` (1 and 16 clients), A B A B, and prints medians and ratios. The patient P0
-holds as many platelet counts as are stored; the search asks for the newest 50 of them.
+has 4,000 platelet counts, of which the search asks the newest 50; what is stored beyond them is of
+other patients.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ import asyncpg
 from app.database import Database, start_embedded
 from app.fhir import dump_json
 from bench.observations import build_observation, fill
+from bench.raw import ENTRIES
 
 ROUNDS = 3
+OF_ONE_PATIENT = 4_000
+"""Platelet counts of the patient P0, of whom the newest 50 are searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class HotPath:
 
 def hot_paths() -> list[HotPath]:
     created = dump_json(build_observation(1, random.Random(1)))
+    entry = b'{"resource":%b,"request":{"method":"POST","url":"Observation"}}' % created
+    entries = b",".join([entry] * ENTRIES)
+    bundle = b'{"resourceType":"Bundle","type":"transaction","entry":[%b]}' % entries
     query = "patient=P0&code=http://loinc.org%7C777-3&_sort=-date&_count=50"
     return [
         HotPath("read by id", "/fhir/Observation/o00000001", "/read/o00000001"),
@@ -59,6 +66,7 @@ def hot_paths() -> list[HotPath]:
         HotPath("count", "/fhir/Observation?patient=P0&_summary=count", "/count/P0"),
         HotPath("history of one", "/fhir/Observation/o00000001/_history", "/read/o00000001"),
         HotPath("create", "/fhir/Observation", "/create", created),
+        HotPath(f"transaction of {ENTRIES} creates", "/fhir", "/transaction", bundle),
     ]
 
 
@@ -115,12 +123,16 @@ async def _prepare(dsn: str, count: int) -> None:
     async with await Database.open(dsn) as database:
         async with database.reading() as connection:
             held = await connection.fetchval("SELECT count(*) FROM fhir.observation")
-        if held < count:
-            await fill(database, count, one_patient=True)
+        if held == 0:
+            await fill(database, min(count, OF_ONE_PATIENT), one_patient=True)
+            await fill(database, count - OF_ONE_PATIENT, prefix="s")
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS public.raw_limit (id text primary key, body json)"
+        )
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS public.raw_limit_text (id text primary key, body bytea)"
         )
         await connection.execute("VACUUM ANALYZE")
     finally:

@@ -68,7 +68,9 @@ def build_observation(number: int, draw: random.Random) -> Json:
     }
 
 
-async def fill(database: Database, count: int, *, one_patient: bool = False) -> None:
+async def fill(
+    database: Database, count: int, *, one_patient: bool = False, prefix: str = "o"
+) -> None:
     """`count` Observations; progress on stdout. `one_patient`: all are platelet counts of P0."""
     registry = load_registry()
     place = load_layout(registry)["Observation"]
@@ -81,7 +83,7 @@ async def fill(database: Database, count: int, *, one_patient: bool = False) -> 
             moment = await connection.fetchrow("SELECT last_updated FROM fhir.begin_write()")
             assert moment is not None
             numbers = range(first, min(first + BATCH, count))
-            made = list(_rows(numbers, draw, moment[0], indexer, one_patient))
+            made = list(_rows(numbers, draw, moment[0], indexer, one_patient, prefix))
             await connection.copy("fhir.observation", columns, [row for row, _ in made])
             await connection.copy(
                 "fhir.observation_hot",
@@ -92,10 +94,15 @@ async def fill(database: Database, count: int, *, one_patient: bool = False) -> 
 
 
 def _rows(
-    numbers: range, draw: random.Random, at: datetime, indexer: Indexer, one_patient: bool
+    numbers: range,
+    draw: random.Random,
+    at: datetime,
+    indexer: Indexer,
+    one_patient: bool,
+    prefix: str,
 ) -> Iterator[tuple[tuple[Any, ...], list[tuple[Any, ...]]]]:
     for number in numbers:
-        id = f"o{number:08}"
+        id = f"{prefix}{number:08}"
         made = build_observation(number * len(CODES) if one_patient else number, draw)
         if one_patient:
             made["subject"] = {"reference": "Patient/P0"}

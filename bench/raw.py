@@ -20,13 +20,16 @@ SEARCH = (
 )
 COUNT = "SELECT count(*) FROM fhir.observation WHERE patient = $1"
 INSERT = "INSERT INTO public.raw_limit (id, body) VALUES ($1, $2)"
+INSERT_TEXT = "INSERT INTO public.raw_limit_text (id, body) VALUES ($1, $2)"
 CONNECTIONS = 8
+ENTRIES = 100
+"""Entries of the transaction that is measured."""
 
 Message = MutableMapping[str, Any]
 
 
 class RawLimit:
-    """`/read/ID`, `/search/PATIENT`, `/count/PATIENT`, `POST /create`."""
+    """`/read/ID`, `/search/PATIENT`, `/count/PATIENT`, `POST /create`, `POST /transaction`."""
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
@@ -87,7 +90,20 @@ async def _create(connection: Any, _key: str, body: bytes) -> bytes:
     return body
 
 
-_ANSWERS = {"read": _read, "search": _search, "count": _count, "create": _create}
+async def _transaction(connection: Any, _key: str, body: bytes) -> bytes:
+    rows = [(str(uuid.uuid4()), body[: len(body) // ENTRIES]) for _ in range(ENTRIES)]
+    async with connection.transaction():
+        await connection.executemany(INSERT_TEXT, rows)
+    return b"{}"
+
+
+_ANSWERS = {
+    "read": _read,
+    "search": _search,
+    "count": _count,
+    "create": _create,
+    "transaction": _transaction,
+}
 
 
 def build() -> RawLimit:

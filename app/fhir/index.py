@@ -272,9 +272,7 @@ def token_pairs(value: Value) -> Iterator[tuple[str | None, str | None]]:
     elif isinstance(held, dict) and value.type == "CodeableConcept":
         for coding in held.get("coding") or ():
             yield coding.get("system"), coding.get("code")
-    elif isinstance(held, dict) and value.type == "ContactPoint":
-        yield None, held.get("value")
-    elif isinstance(held, dict) and value.type == "Identifier":
+    elif isinstance(held, dict) and value.type in ("ContactPoint", "Identifier"):
         yield held.get("system"), held.get("value")
     elif isinstance(held, dict):
         yield held.get("system"), held.get("code")

@@ -44,7 +44,7 @@ from app.fhir.request import (
     split_query,
 )
 from app.fhir.rows import new_id
-from app.fhir.searchset import build_searchset
+from app.fhir.searchset import abridge, build_searchset
 from app.fhir.terminology import StoredTerminology
 from app.fhir.terms import resolve_terms
 from app.fhir.writing import Work
@@ -79,7 +79,7 @@ async def read(app: FhirApp, request: Request) -> Response:
     stored = await app.store.read(request.caller, resource_type, id)
     if stored is None:
         raise _unknown(resource_type, id)
-    return _found(request, stored)
+    return _found(app, request, stored)
 
 
 async def read_version(app: FhirApp, request: Request) -> Response:
@@ -89,15 +89,30 @@ async def read_version(app: FhirApp, request: Request) -> Response:
         stored = await app.store.read_version(request.caller, resource_type, id, int(version))
     if stored is None:
         raise error(Category.NOT_FOUND, f"{resource_type}/{id} has no version '{version[:64]}'")
-    return _found(request, stored)
+    return _found(app, request, stored)
 
 
 def _unknown(resource_type: str, id: str) -> SsciError:
     return error(Category.NOT_FOUND, f"{resource_type}/{id} is not known")
 
 
-def _found(request: Request, stored: Stored) -> Response:
+_OF_A_READ = frozenset({"_format", "_pretty", "_summary", "_elements"})
+
+
+def _shape_of_read(app: FhirApp, request: Request) -> SearchRequest | None:
+    """What `_summary` and `_elements` ask of a read; a 400 for a parameter it does not have."""
+    parameters = split_query(request.query)
+    unknown = [name for name, _ in parameters if name not in _OF_A_READ]
+    if unknown and not is_lenient(request.headers):
+        text = f"{unknown[0]}: a read has {', '.join(sorted(_OF_A_READ))}"
+        raise error(Category.INCORRECT, text, expression=f"http.{unknown[0]}")
+    known = [each for each in parameters if each[0] in _OF_A_READ]
+    return parse_search(app.reading(request), request.path[0], known) if known else None
+
+
+def _found(app: FhirApp, request: Request, stored: Stored) -> Response:
     """The version, 304 if the client has it, 410 if it tells of a deletion."""
+    shape = _shape_of_read(app, request)
     headers = version_headers(stored.version, stored.last_updated)
     if stored.body is None:
         raise error(
@@ -108,7 +123,8 @@ def _found(request: Request, stored: Stored) -> Response:
         )
     if is_not_modified(request.headers, stored.version, stored.last_updated):
         return Response(304, b"", headers, stored.last_updated)
-    return Response(200, stored.body, headers, stored.last_updated)
+    body = abridge(app.registry, shape, stored.body) if shape else stored.body
+    return Response(200, body, headers, stored.last_updated)
 
 
 async def history(app: FhirApp, request: Request) -> Response:

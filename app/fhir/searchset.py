@@ -23,7 +23,8 @@ def build_searchset(
 ) -> bytes:
     """A searchset Bundle; resources are the stored bytes, not parsed again unless cut down."""
     entries = [
-        _entry(base_url, found, _cut(registry, request, found), b"match") for found in page.matches
+        _entry(base_url, found, abridge(registry, request, found.body), b"match")
+        for found in page.matches
     ]
     entries += [
         _entry(base_url, found, _summary(registry, request, found.body), b"include")
@@ -39,9 +40,9 @@ def build_searchset(
     return head + total + b'"link":%b%b}' % (links, tail)
 
 
-def _cut(registry: Registry, request: SearchRequest, found: Found) -> bytes:
-    """A match as `_elements` and `_summary` want it."""
-    body = _summary(registry, request, found.body)
+def abridge(registry: Registry, request: SearchRequest, body: bytes) -> bytes:
+    """A stored resource as `_elements` and `_summary` want it."""
+    body = _summary(registry, request, body)
     return elements(registry, body, request.elements) if request.elements else body
 
 

@@ -421,3 +421,30 @@ async def test_no_request_is_answered_by_a_500(client: httpx.AsyncClient) -> Non
             content,
             response.text,
         )
+
+
+async def test_a_read_can_be_abridged_and_names_what_it_does_not_know(
+    client: httpx.AsyncClient,
+) -> None:
+    await client.put("Observation/a", json=PLATELETS | {"id": "a"}, headers=JSON)
+    brief = (await client.get("Observation/a?_elements=status")).json()
+    assert (brief["status"], "valueQuantity" in brief) == ("final", False)
+    assert brief["meta"]["tag"][0]["code"] == "SUBSETTED"
+    summary = (await client.get("Observation/a/_history/1?_summary=true")).json()
+    assert summary["meta"]["tag"][0]["code"] == "SUBSETTED"
+    assert (await client.get("Observation/a?_format=json")).json()["valueQuantity"]
+    for query in ("foo=1", "_summary=bogus", "_elements=nonsense"):
+        assert (await client.get(f"Observation/a?{query}")).status_code == 400
+    lenient = await client.get("Observation/a?foo=1", headers={"prefer": "handling=lenient"})
+    assert lenient.status_code == 200
+
+
+async def test_a_telephone_number_is_found_with_and_without_its_system(
+    client: httpx.AsyncClient,
+) -> None:
+    telecom = [{"system": "phone", "value": "(03) 5555 6473"}]
+    await client.put(
+        "Patient/p", json={"resourceType": "Patient", "id": "p", "telecom": telecom}, headers=JSON
+    )
+    for query in ("telecom=phone|(03) 5555 6473", "telecom=(03) 5555 6473", "phone=(03) 5555 6473"):
+        assert bundle_ids(await client.get(f"Patient?{query}")) == ["p"]
