@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ NO_ACCESS_CONTROL = (
 )
 
 
+@lru_cache(maxsize=64)  # asked for each request
 def is_loopback(host: str) -> bool:
     """Whether the host is this machine as only itself can reach it."""
     if host.lower() == "localhost":

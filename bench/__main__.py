@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="Observations; plans: 1,000,000, load: 4,000")
     parser.add_argument("--data-dir", type=Path, help="kept for the next run; default: temporary")
     parser.add_argument("--seconds", type=float, default=4.0, help="load: length of each run")
+    parser.add_argument("--only", default="", help="load: paths whose name holds this")
     parser.add_argument("--out", type=Path, help="file for the result")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ssci-bench-") as folder:
@@ -24,7 +25,7 @@ def main() -> None:
         if asked.what == "plans":
             work = plans.run(asked.count or 1_000_000, data_dir)
         else:
-            work = load.run(asked.count or 4_000, data_dir, asked.seconds)
+            work = load.run(asked.count or 4_000, data_dir, asked.seconds, asked.only)
         text = asyncio.run(work)
     if asked.out is not None:
         asked.out.write_text(text, "utf-8")

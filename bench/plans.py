@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from app.database import Database, migrate, start_embedded
 from app.fhir import EVERYTHING, Reading, load_layout, load_registry, parse_search
-from app.fhir.request import split_query
+from app.fhir.queries import split_query
 from app.fhir.select import Compiler
 from app.fhir.store import Density
 from bench.observations import fill

@@ -344,7 +344,9 @@ MOST: tuple[Json, ...] = (
         },
         "expansion": {
             "timestamp": "2019-03-14",
-            "contains": [{"code": "a", "contains": [{"code": "b"}]}],
+            "contains": [
+                {"system": "x:y", "code": "a", "contains": [{"system": "x:y", "code": "b"}]}
+            ],
         },
     },
     {

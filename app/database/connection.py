@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
+from app.database.copying import copied
+
 if TYPE_CHECKING:
     from asyncpg import Record
 
@@ -68,10 +70,11 @@ class WriteConnection:
     def copy(
         self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
     ) -> Awaitable[str]:
-        """COPY rows into `schema.table`: the fastest way for many."""
+        """COPY rows into `schema.table`: the fastest way for many. They are taken as they are
+        sent, while PostgreSQL stores those before."""
         schema, _, name = table.rpartition(".")
-        return self.raw.copy_records_to_table(
-            name, schema_name=schema or None, columns=list(columns), records=rows
+        return self.raw.copy_to_table(
+            name, schema_name=schema or None, columns=list(columns), source=copied(rows)
         )
 
 

@@ -21,11 +21,13 @@ from app.fhir.model import (
 )
 from app.fhir.outcome import build_outcome
 from app.fhir.pages import Page
+from app.fhir.profiles import Profile, Surroundings, check_profile, compile_profile
 from app.fhir.registry import Registry, load_registry
 from app.fhir.request import Reading, SearchRequest, parse_search
 from app.fhir.store import Store, Stored, iterate_history, open_store
 from app.fhir.times import Interval, parse_date, parse_period
 from app.fhir.transport import Transport, TransportSettings
+from app.fhir.unhurried import unhurried
 from app.fhir.validate import PatientPolicy, Validator
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "Operation",
     "Page",
     "PatientPolicy",
+    "Profile",
     "Reading",
     "Registry",
     "Restriction",
@@ -53,11 +56,14 @@ __all__ = [
     "Statement",
     "Store",
     "Stored",
+    "Surroundings",
     "Transport",
     "TransportSettings",
     "Update",
     "Validator",
     "build_outcome",
+    "check_profile",
+    "compile_profile",
     "copy_json",
     "decimal",
     "dump_json",
@@ -71,4 +77,5 @@ __all__ = [
     "parse_json",
     "parse_period",
     "parse_search",
+    "unhurried",
 ]

@@ -29,10 +29,12 @@ from app.fhir.interactions import INTERACTIONS, READS, WRITES, answer_write
 from app.fhir.links import localised, references_in
 from app.fhir.model import Create, Json, Operation, Update
 from app.fhir.outcome import build_outcome
-from app.fhir.preconditions import parse_criteria
+from app.fhir.preconditions import parse_criteria, returned_as
 from app.fhir.request import SearchRequest
 from app.fhir.resolution import relinked
 from app.fhir.rows import new_id
+from app.fhir.times import instant_text
+from app.fhir.unhurried import unhurried
 from app.fhir.writing import PAUSE_EVERY, Work
 
 if TYPE_CHECKING:
@@ -46,8 +48,9 @@ _RESTFUL = re.compile(r"(https?://\S+)/([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
 async def carry_out_bundle(app: FhirApp, request: Request) -> Response:
     """What is sent to the base address."""
     content_type = request.headers.get("content-type", "")
-    bundle = media.parse_body(content_type, request.body, app.registry)
-    bundle = localised(bundle, request.body, request.base_url)
+    parse, size = media.parse_body, len(request.body)
+    bundle = await unhurried(size, parse, content_type, request.body, app.registry)
+    bundle = await unhurried(size, localised, bundle, request.body, request.base_url)
     kind = bundle.get("type")
     if bundle.get("resourceType") != "Bundle" or kind not in ("batch", "transaction"):
         raise error(
@@ -62,7 +65,8 @@ async def carry_out_bundle(app: FhirApp, request: Request) -> Response:
         if kind == "transaction"
         else await _carry_out_singly(app, request, entries)
     )
-    return Response(200, _build_response(f"{kind}-response", request.base_url, answers))
+    body = _build_response(f"{kind}-response", request.base_url, answers)
+    return Response(200, body, returned_as(request.headers))
 
 
 # ---- batch
@@ -139,6 +143,7 @@ async def _transact(app: FhirApp, request: Request, raw: Sequence[object]) -> li
         references,
         before_commit=read if planned.reads else None,
         check_references=app.settings.check_references,
+        size=len(request.body),
     )
     groups = await app.store.carry_out(request.caller, work)
     for (entry, _), changes in zip(planned.writes, groups, strict=True):
@@ -285,7 +290,7 @@ def _answer(entry: Entry, response: Response) -> bytes:
     if b"etag" in headers:
         told["etag"] = headers[b"etag"].decode()
     if response.last_updated is not None:
-        told["lastModified"] = response.last_updated.isoformat()
+        told["lastModified"] = instant_text(response.last_updated)
     body = b"" if entry.head else response.body
     text = dump_json(told)
     if body.startswith(b'{"resourceType":"OperationOutcome"') and entry.request.method != "GET":

@@ -4,8 +4,9 @@ https://hl7.org/fhir/R4/capabilitystatement.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 from app.fhir import operations
 from app.fhir.dispatch import ROUTES, SYSTEM_INTERACTIONS, TYPE_INTERACTIONS
@@ -16,8 +17,25 @@ from app.fhir.model import Json
 from app.fhir.parameters import SPECIAL, modifiers_of, targets_of
 from app.fhir.patch import PATCH_FORMATS
 from app.fhir.registry import Registry
+from app.fhir.terminology.capability import build_terminology
 
 FHIR_VERSION = "4.0.1"
+BASE_PROFILE = "http://hl7.org/fhir/StructureDefinition"
+TRIAL_USE = (
+    "rest.resource.supportedProfile",
+    "rest.resource.versioning",
+    "rest.resource.readHistory",
+    "rest.resource.updateCreate",
+    "rest.resource.conditionalCreate",
+    "rest.resource.conditionalRead",
+    "rest.resource.conditionalUpdate",
+    "rest.resource.conditionalDelete",
+    "rest.resource.referencePolicy",
+    "rest.resource.searchInclude",
+    "rest.resource.searchRevInclude",
+)
+"""The elements used here that are not normative in R4."""
+_NO_PROFILES: Mapping[str, Sequence[str]] = MappingProxyType({})
 _TYPE_OF_SPECIAL: Mapping[str, str] = {"_id": "token", "_lastUpdated": "date"}
 _DOCUMENTATION = (
     "Search is strict: an unknown parameter is refused, unless the client sends"
@@ -35,10 +53,43 @@ def build_capability(
     version: str,
     started: datetime,
     conditional_delete: str = "single",
+    profiles: Mapping[str, Sequence[str]] = _NO_PROFILES,
 ) -> Json:
-    """What this server does: types, interactions, search parameters, operations."""
+    """What this server does: types, interactions, search parameters, operations. `profiles`: by
+    type, those it holds and checks."""
     return {
         "resourceType": "CapabilityStatement",
+        **_head("Capabilities", f"{base_url}/metadata", base_url, version, started),
+        "fhirVersion": FHIR_VERSION,
+        "format": list(ADVERTISED),
+        "patchFormat": list(PATCH_FORMATS),
+        "rest": [_rest(registry, layout, conditional_delete, profiles)],
+    }
+
+
+def build_terminology_capability(
+    systems: Iterable[Json],
+    expansion: Mapping[str, str],
+    base_url: str,
+    version: str,
+    started: datetime,
+) -> Json:
+    """What can be asked about terminology: the code systems held and the parameters of `$expand`.
+    https://hl7.org/fhir/R4/terminologycapabilities.html"""
+    url = f"{base_url}/metadata?mode=terminology"
+    return {
+        "resourceType": "TerminologyCapabilities",
+        **_head("TerminologyCapabilities", url, base_url, version, started),
+        **build_terminology(systems, expansion),
+    }
+
+
+def _head(name: str, url: str, base_url: str, version: str, started: datetime) -> Json:
+    return {
+        "url": url,
+        "version": version,
+        "name": f"Ssci{name}",
+        "title": "FHIR R4 API of the SSCI trial",
         "status": "active",
         "date": started.isoformat(timespec="seconds"),
         "kind": "instance",
@@ -47,20 +98,22 @@ def build_capability(
             "description": "FHIR R4 API of the SSCI trial (NCT03688191)",
             "url": base_url,
         },
-        "fhirVersion": FHIR_VERSION,
-        "format": list(ADVERTISED),
-        "patchFormat": list(PATCH_FORMATS),
-        "rest": [_rest(registry, layout, conditional_delete)],
     }
 
 
-def _rest(registry: Registry, layout: Layout, conditional_delete: str) -> Json:
+def _rest(
+    registry: Registry,
+    layout: Layout,
+    conditional_delete: str,
+    profiles: Mapping[str, Sequence[str]],
+) -> Json:
     referring = _referring(layout)
     rest: Json = {
         "mode": "server",
         "documentation": _DOCUMENTATION,
         "resource": [
             _resource(layout, layout[name], referring.get(name, ()), conditional_delete)
+            | _supported(profiles.get(name, ()))
             for name in registry.types
         ],
         "interaction": [{"code": code} for code in SYSTEM_INTERACTIONS],
@@ -117,6 +170,7 @@ def _resource(
     names = {route.name for route in ROUTES}
     resource: Json = {
         "type": place.resource_type,
+        "profile": f"{BASE_PROFILE}/{place.resource_type}",
         "interaction": [{"code": code} for code in TYPE_INTERACTIONS],
         "versioning": "versioned-update",
         "readHistory": "history-instance" in names,
@@ -138,6 +192,10 @@ def _resource(
     }
     held = operations.describe("type", place.resource_type)
     return resource | {"operation": held} if held else resource
+
+
+def _supported(profiles: Sequence[str]) -> Json:
+    return {"supportedProfile": list(profiles)} if profiles else {}
 
 
 def _special() -> list[Json]:

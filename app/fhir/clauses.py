@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from app.fhir.canonicals import select_forms
 from app.fhir.conditions import (
     Binder,
     every,
@@ -119,20 +120,28 @@ class Clauses:
     def _chain(self, scope: Scope, place: TypeLayout, chain: Chain, led: bool) -> Clause:
         home = place.homes[chain.code]
         target = self.layout[chain.target]
+        if home.holds_canonicals:
+            return self._canonical_chain(scope, target, chain, led)
         if home.on_patient and chain.target == "Patient":
             ids, few = self._select(scope, target, "r.id", (chain.criterion,))
             return _among("r.patient", ids, few, led)
         prefix = f"{chain.code}={chain.target}/"
         entries, few = self._select(scope, target, f"'{prefix}' || r.id", (chain.criterion,))
-        if few and not led:
-            return Clause(f"r.tokens && ARRAY({entries})", rare=True)
-        return Clause(f"EXISTS (SELECT FROM unnest(r.tokens) t WHERE t IN ({entries}))")
+        return _sharing(entries, few and not led)
+
+    def _canonical_chain(self, scope: Scope, target: TypeLayout, chain: Chain, led: bool) -> Clause:
+        ids, few = self._select(scope, target, "r.id", (chain.criterion,))
+        forms = self._forms(scope, target)
+        entries = f"SELECT '{chain.code}' || n.form FROM ({forms}) n WHERE n.id IN ({ids})"
+        return _sharing(entries, few and not led)
 
     def _has(self, scope: Scope, place: TypeLayout, has: Has, led: bool) -> Clause:
         source = self.layout[has.source]
         if source.homes[has.code].on_patient and place.resource_type == "Patient":
             ids, few = self._select(scope, source, "r.patient", (has.criterion,))
             return _among("r.id", ids, few, led)
+        if source.homes[has.code].holds_canonicals:
+            return self._canonical_has(scope, place, has, led)
         prefix = f"{has.code}={place.resource_type}/"
         ids, few = self._select(
             scope,
@@ -142,6 +151,20 @@ class Clauses:
             entries=prefix,
         )
         return _among("r.id", ids, few, led)
+
+    def _canonical_has(self, scope: Scope, place: TypeLayout, has: Has, led: bool) -> Clause:
+        source, sent = self.layout[has.source], f"substr(t, {len(has.code) + 1})"
+        named, few = self._select(scope, source, sent, (has.criterion,), entries=has.code)
+        forms = self._forms(scope, place)
+        return _among("r.id", f"SELECT n.id FROM ({forms}) n WHERE n.form IN ({named})", few, led)
+
+    def _forms(self, scope: Scope, place: TypeLayout) -> str:
+        """Rows (id, form) of what the caller may see of this type."""
+        restricted = self.restricted(scope.bind, place, scope.restriction)
+        if scope.snapshot is None:
+            return select_forms(place, restricted)
+        current = f"pg_visible_in_snapshot(r.xid, {scope.snapshot})"
+        return select_forms(place, [*restricted, current], superseded(scope.snapshot))
 
     def _select(
         self,
@@ -184,8 +207,9 @@ class Clauses:
             held = present(bind, place, home)
             return Clause(f"NOT {held}" if text_of(condition.values[0]) == "true" else held)
         if home.kind == "id":
-            ids = [text_of(value) for value in condition.values]
-            return Clause(f"r.id = ANY({bind(ids)}::text[])")
+            ids = bind([text_of(value) for value in condition.values])
+            negate = "NOT " if condition.modifier == "not" else ""
+            return Clause(f"{negate}r.id = ANY({ids}::text[])")
         if needs_terms(condition):
             name = f"{condition.code}:{condition.modifier}"
             raise refused(name, "no terminology is at hand here", code="not-supported")
@@ -237,7 +261,7 @@ _TOKEN_TYPES = frozenset({"token", "reference", "uri"})
 def _is_scan(home: Home, condition: Condition) -> bool:
     """Whether it is not a matter of whole entries of `tokens`."""
     if condition.modifier == "below":
-        return home.parameter.type == "uri"
+        return home.parameter.type == "uri" or home.holds_canonicals
     return condition.modifier == "text" and home.kind == "tokens"
 
 
@@ -246,6 +270,13 @@ def _overlaps(bind: Binder, entries: Sequence[str], *, led: bool) -> list[str]:
         return []
     sql = f"r.tokens && {bind(list(entries))}::text[]"
     return [f"({sql}) IS TRUE" if led else sql]
+
+
+def _sharing(entries: str, leads: bool) -> Clause:
+    """One of the row's tokens is among the entries."""
+    if leads:
+        return Clause(f"r.tokens && ARRAY({entries})", rare=True)
+    return Clause(f"EXISTS (SELECT FROM unnest(r.tokens) t WHERE t IN ({entries}))")
 
 
 def _among(column: str, ids: str, few: bool, led: bool) -> Clause:

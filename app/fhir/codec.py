@@ -20,10 +20,14 @@ from app.errors import Category, SsciError, error
 from app.fhir.model import Json
 
 MAX_DEPTH = 100
-MAX_DIGITS = 28
-MAX_EXPONENT = 100
+MAX_DIGITS = 1000
+MAX_EXPONENT = 1000
+"""Far beyond a double, which bounds decimals with an exponent in XML Schema; and what any number
+may cost here. https://www.w3.org/TR/xmlschema-2/#double"""
+
 MAX_INTEGER = 2**63 - 1
 MIN_INTEGER = -(2**63)
+"""What is a Python int here; a longer whole number is a `LosslessFloat`."""
 
 LosslessFloat = jiter.LosslessFloat
 """A number with fraction or exponent, as it was written: compared by identity, use `equal`."""
@@ -36,15 +40,15 @@ _TYPE_NAME = re.compile(r"[A-Za-z]{1,64}")
 def parse_json(data: bytes) -> Json:
     """The object that `data` spells, or a 400 that names line and column or the element.
 
-    Numbers with a fraction or exponent become `LosslessFloat` (`decimal` turns one into a number).
+    Numbers with a fraction or exponent, and whole ones beyond 64 bits, become `LosslessFloat`
+    (`decimal` turns one into a number).
     """
     data = data.removeprefix(codecs.BOM_UTF8)
     value = _parse(data)
     if not isinstance(value, dict):
         raise _refused("A resource must be a JSON object", code="structure")
-    if _has_trouble(value, data):
-        for path, diagnostics, code in _troubles(value, _root_name(value), depth=1):
-            raise _refused(diagnostics, expression=path, code=code)
+    if _NUL_ESCAPE in data or not _is_plain(value):
+        return _checked(_parse_slowly(data))
     return value
 
 
@@ -104,17 +108,41 @@ def _parse(data: bytes) -> Any:
             data, float_mode="lossless-float", catch_duplicate_keys=True, allow_inf_nan=False
         )
     except ValueError as problem:
-        raise _refused(f"Not valid JSON: {problem}", code="structure") from None
+        raise _refused(_parse_trouble(str(problem)), code="structure") from None
     return _parse_slowly(data) if _NEGATIVE_ZERO.search(data) else value
 
 
+def _parse_trouble(problem: str) -> str:
+    if problem.startswith("number out of range"):
+        return f"{_TOO_PRECISE}: {problem}"
+    return f"Not valid JSON: {problem}"
+
+
 def _parse_slowly(data: bytes) -> Any:
-    """jiter reads the legal decimal `-0` as 0; here it keeps its sign. `data` is known as valid."""
-    return json.loads(
-        data,
-        parse_float=lambda text: LosslessFloat(text.encode()),
-        parse_int=lambda text: Decimal(text) if text == "-0" else int(text),
-    )
+    """As jiter, but the legal decimal `-0` keeps its sign and long integers stay lossless.
+
+    `data` is known as valid.
+    """
+    return json.loads(data, parse_float=_lossless, parse_int=_integer)
+
+
+def _lossless(text: str) -> LosslessFloat:
+    return LosslessFloat(text.encode())
+
+
+def _integer(text: str) -> int | Decimal | LosslessFloat:
+    if text == "-0":
+        return Decimal(text)
+    return int(text) if len(text) < _SHORT_INTEGER else _lossless(text)
+
+
+_SHORT_INTEGER = len(str(MAX_INTEGER))
+
+
+def _checked(value: Json) -> Json:
+    for path, diagnostics, code in _troubles(value, _root_name(value), depth=1):
+        raise _refused(diagnostics, expression=path, code=code)
+    return value
 
 
 def _number_text(value: Any) -> orjson.Fragment:
@@ -125,50 +153,53 @@ def _number_text(value: Any) -> orjson.Fragment:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def _has_trouble(value: Json, data: bytes) -> bool:
-    """A quick look, right for almost all input; `_troubles` then finds the place."""
-    too_many = data.count(b"{") + data.count(b"[") > MAX_DEPTH
-    return too_many or _NUL_ESCAPE in data or _has_odd_number(value)
-
-
-def _has_odd_number(value: Json) -> bool:
-    pending: list[Any] = [value]
-    while pending:
-        node = pending.pop()
-        for item in node.values() if type(node) is dict else node:
-            kind = type(item)
-            if kind is str or kind is bool or item is None:
-                continue
-            if kind is dict or kind is list:
-                pending.append(item)
-            elif _number_trouble(item):
-                return True
+def _is_plain(value: Json) -> bool:
+    """A quick look, right for almost all input: nothing deep, no number out of the ordinary."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH - 1):
+        below: list[Any] = []
+        for node in level:
+            for item in node.values() if type(node) is dict else node:
+                kind = type(item)
+                if kind is str or kind is bool or item is None:
+                    continue
+                if kind is dict or kind is list:
+                    below.append(item)
+                elif not _is_plain_number(item):
+                    return False
+        if not below:
+            return True
+        level = below
     return False
 
 
-_TOO_PRECISE = f"A decimal may have at most {MAX_DIGITS} significant digits"
-_TOO_EXTREME = f"A decimal must lie between 1E-{MAX_EXPONENT} and 1E+{MAX_EXPONENT}"
-_MAX_LENGTH = MAX_EXPONENT + MAX_DIGITS + len("-0.E+100")
+def _is_plain_number(value: Any) -> bool:
+    if isinstance(value, int):
+        return MIN_INTEGER <= value <= MAX_INTEGER
+    return isinstance(value, Decimal) or _number_trouble(value) is None
+
+
+_TOO_PRECISE = f"A number may have at most {MAX_DIGITS} significant digits"
+_TOO_EXTREME = f"A number must lie between 1E-{MAX_EXPONENT} and 1E+{MAX_EXPONENT}"
+_MAX_LENGTH = MAX_EXPONENT + MAX_DIGITS + len("-0.E+1000")
+_ORDINARY_LENGTH = 100
 
 
 def _number_trouble(value: Any) -> str | None:
-    if isinstance(value, int):
-        in_range = MIN_INTEGER <= value <= MAX_INTEGER
-        return None if in_range else "An integer must fit into 64 bits"
-    if isinstance(value, Decimal):
+    if not isinstance(value, LosslessFloat):
         return None
     text = bytes(value)
-    if len(text) <= MAX_DIGITS and b"e" not in text and b"E" not in text:
+    if len(text) <= _ORDINARY_LENGTH and b"e" not in text and b"E" not in text:
         return None
     return _decimal_trouble(text)
 
 
 def _decimal_trouble(text: bytes) -> str | None:
-    """What is wrong with a long number or one with an exponent."""
+    """What is wrong with a long number or one with an exponent; cheap, however hostile."""
     mantissa, _, exponent = text.lower().partition(b"e")
     if len(text) > _MAX_LENGTH or len(mantissa.replace(b".", b"").lstrip(b"-0")) > MAX_DIGITS:
         return _TOO_PRECISE
-    if len(exponent) > len(f"+{MAX_EXPONENT}"):
+    if len(exponent.lstrip(b"+-0")) > len(str(MAX_EXPONENT)):
         return _TOO_EXTREME
     number = Decimal(text.decode())
     exponents = number.as_tuple().exponent, number.adjusted()

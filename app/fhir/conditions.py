@@ -19,7 +19,7 @@ from app.fhir.criteria import (
     Value,
     Words,
 )
-from app.fhir.folding import MAX_STRING, fold
+from app.fhir.folding import exact, fold
 from app.fhir.index import PAIR
 from app.fhir.layout import Home, TypeLayout
 from app.fhir.literals import UCUM
@@ -116,7 +116,7 @@ def present(bind: Binder, place: TypeLayout, home: Home) -> str:
     column = "tokens" if home.kind == "tokens" else "strings"
     return (
         f"EXISTS (SELECT FROM unnest(r.{column}) t WHERE"
-        f" split_part(translate(t, '=:@#~^', '======'), '=', 1) = {name}::text)"
+        f" split_part(translate(t, '=:@#~^>', '======='), '=', 1) = {name}::text)"
     )
 
 
@@ -143,10 +143,12 @@ def value_condition(
 
 
 def _token_condition(bind: Binder, code: str, modifier: str | None, text: str) -> str:
-    """What is not an entry of `tokens` as a whole: `:text`, and `:below` an address."""
+    """What is not an entry of `tokens` as a whole: `:text`, and `:below` an address, or below the
+    version of one (`|4` and `|4.0` have 4.0.1 below them)."""
     if modifier == "text":
         return _begins(bind, code, text)
-    exact, below = bind(f"{code}={text}"), bind(f"{code}={text.rstrip('/')}/")
+    parent = f"{text}." if "|" in text else f"{text.rstrip('/')}/"
+    exact, below = bind(f"{code}={text}"), bind(f"{code}={parent}")
     return (
         f"EXISTS (SELECT FROM unnest(r.tokens) t"
         f" WHERE t = {exact}::text OR starts_with(t, {below}::text))"
@@ -313,7 +315,7 @@ _AMOUNT_BOUND: Mapping[str, str] = {
 
 def _string_condition(bind: Binder, code: str, modifier: str | None, text: str) -> str:
     if modifier == "exact":
-        return f"r.strings @> ARRAY[{bind(f'{code}={text[:MAX_STRING]}')}::text]"
+        return f"r.strings @> ARRAY[{bind(f'{code}={exact(text)}')}::text]"
     if modifier == "equals":
         return _matches(bind, [_lexeme(f"{code}~{fold(text)}")])
     if modifier in ("contains", "ends", "text"):
@@ -322,7 +324,7 @@ def _string_condition(bind: Binder, code: str, modifier: str | None, text: str) 
 
 
 _WITHIN: Mapping[str, str] = {
-    "contains": "strpos(s, {needle}) > length({prefix})",
+    "contains": "strpos(substr(s, length({prefix}) + 1), {needle}) > 0",
     "ends": "right(s, length({needle})) = {needle}"
     " AND length(s) >= length({prefix}) + length({needle})",
     "text": "to_tsvector('simple', substr(s, length({prefix}) + 1))"

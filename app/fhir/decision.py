@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from app.errors import Category, SsciError, error
 from app.fhir.codec import dump_json, equal
 from app.fhir.model import (
+    ANY_VERSION,
     Change,
     Create,
     Delete,
@@ -114,10 +115,11 @@ def _decide_one(
 
 
 def check_match(if_match: int | None, held: Held) -> None:
-    if if_match is not None and (held.resource is None or held.version != if_match):
-        current = f"the current version is {held.version}" if held.resource else "there is none"
-        asked = f"version {if_match}" if if_match >= 0 else "a version of another form"
-        raise precondition_failed(f"If-Match asks for {asked}, but {current}")
+    if if_match is None or (held.resource and if_match in (ANY_VERSION, held.version)):
+        return
+    current = f"the current version is {held.version}" if held.resource else "there is none"
+    asked = f"version {if_match or '*'}" if if_match >= 0 else "a version of another form"
+    raise precondition_failed(f"If-Match asks for {asked}, but {current}")
 
 
 def _check_absent(operation: Update) -> None:

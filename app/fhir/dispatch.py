@@ -5,12 +5,12 @@ https://hl7.org/fhir/R4/http.html · https://hl7.org/fhir/R4/valueset-system-res
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from app.errors import Category, error
+from app.errors import Category, SsciError, error
 
 Level = Literal["system", "type"]
 """Where the CapabilityStatement lists it."""
@@ -29,6 +29,9 @@ class Route:
     code: str | None = None
     level: Level = "type"
 
+
+ANY_TYPE = "Resource"
+"""In the place of a type in the address of an operation: whichever type it is."""
 
 OPERATION = "operation"
 BUNDLE = "bundle"
@@ -75,19 +78,37 @@ def find_route(method: str, path: tuple[str, ...], types: Container[str]) -> str
     _check_type(path, shape, types)
     if shape.endswith("$"):
         return OPERATION
-    methods = _METHODS.get(shape)
-    if methods is None:
-        raise error(Category.NOT_FOUND, f"there is no such address: /{'/'.join(path)[:200]}")
-    route = methods.get(method)
+    routes = _routes_at(path, shape)
+    route = routes.get(method)
     if route is None:
-        allowed = ", ".join(sorted(methods))
-        raise error(
-            Category.UNSUPPORTED,
-            f"{method} is not possible here; possible: {allowed}",
-            status=405,
-            headers={"Allow": allowed},
-        )
+        raise wrong_method(method, allowed(routes))
     return route.name
+
+
+def methods_at(path: tuple[str, ...], types: Container[str]) -> tuple[str, ...]:
+    """What can be asked at an address, nothing at an operation's; 404 where there is none."""
+    shape = shape_of(path)
+    _check_type(path, shape, types)
+    return () if shape.endswith("$") else allowed(_routes_at(path, shape))
+
+
+def allowed(methods: Iterable[str]) -> tuple[str, ...]:
+    """With what goes without saying: HEAD where there is GET, and OPTIONS."""
+    known = {*methods, "OPTIONS"}
+    return tuple(sorted(known | {"HEAD"} if "GET" in known else known))
+
+
+def wrong_method(method: str, possible: Sequence[str]) -> SsciError:
+    told = ", ".join(possible)
+    text = f"{method[:32]} is not possible here; possible: {told}"
+    return error(Category.UNSUPPORTED, text, status=405, headers={"Allow": told})
+
+
+def _routes_at(path: tuple[str, ...], shape: str) -> Mapping[str, Route]:
+    routes = _METHODS.get(shape)
+    if routes is None:
+        raise error(Category.NOT_FOUND, f"there is no such address: /{'/'.join(path)[:200]}")
+    return routes
 
 
 def shape_of(path: tuple[str, ...]) -> str:
@@ -105,7 +126,7 @@ def shape_of(path: tuple[str, ...]) -> str:
 
 
 def _check_type(path: tuple[str, ...], shape: str, types: Container[str]) -> None:
-    if not shape.startswith("type"):
+    if not shape.startswith("type") or (shape == "type/$" and path[0] == ANY_TYPE):
         return
     if path[0] not in types:
         raise error(

@@ -289,8 +289,17 @@ def _children(sources: Iterable[Path], name: str, elements: Elements) -> list[Pa
     return found
 
 
+_BASES: Mapping[str, str] = {
+    **dict.fromkeys(("canonical", "oid", "url", "uuid"), "uri"),
+    **dict.fromkeys(("code", "id", "markdown"), "string"),
+    **dict.fromkeys(("positiveInt", "unsignedInt"), "integer"),
+    **dict.fromkeys(("Age", "Count", "Distance", "Duration"), "Quantity"),
+}
+"""What a type specializes: `as uri` holds of a canonical. https://hl7.org/fhir/R4/datatypes.html"""
+
+
 def _of_type(sources: Iterable[Path], kind: str) -> list[Path]:
-    found = [source for source in sources if source.type == kind]
+    found = [each for each in sources if kind in (each.type, _BASES.get(each.type))]
     if not found:
         raise unusable(f"nothing there has the type {kind!r}")
     return found

@@ -1,21 +1,23 @@
 """FHIRPath Patch: a Parameters resource whose operations change elements found by simple paths.
 https://hl7.org/fhir/R4/fhirpatch.html
 
-Paths are the simple ones that the standard asks for: elements, `[n]`, `first()`, `last()`,
-`where(element = literal and …)`, `extension('url')` and `ofType(Type)`.
+Primitives too have `id` and `extension`. A replaced element is replaced as a whole, and no delete
+leaves an element empty.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from app.errors import Category, SsciError, error
-from app.fhir.codec import copy_json, is_number
+from app.fhir.codec import copy_json, decimal, is_number
 from app.fhir.expression import Element, Elements
 from app.fhir.model import Json
+from app.fhir.patch_paths import Step, parse_path
+from app.fhir.patch_tree import Slot, Spot, read_slots
 from app.fhir.registry import Registry
 
 MAX_OPERATIONS = 1000
@@ -29,32 +31,6 @@ _NEEDS: Mapping[str, tuple[str, ...]] = {
     "move": ("path", "source", "destination"),
 }
 _POSITIONS = frozenset({"index", "source", "destination"})
-_TOKEN = re.compile(
-    r"\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<number>\d+(?:\.\d+)?)|(?P<name>\$this|[A-Za-z_]\w*)"
-    r"|`(?P<quoted>[^`]+)`|(?P<sign>!=|[.()\[\]=]))"
-)
-_ESCAPE = re.compile(r"\\(.)")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """An element by `name`, or a function: `[]` with a position, `where` with conditions …"""
-
-    kind: str
-    name: str = ""
-    position: int = 0
-    conditions: tuple[tuple[tuple[Step, ...], str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A value in the tree: where it stands (`holder[key]`) and its type."""
-
-    value: Any
-    type: str
-    holder: Any = None
-    key: Any = None
-    element: Element | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +38,7 @@ class Value:
     """`suffix` is the type as a choice spells it (`Quantity`); None for a part of a type."""
 
     suffix: str | None
-    content: Any
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +53,7 @@ class Change:
 
 def parse_fhirpath_patch(parameters: Json, registry: Registry) -> Callable[[Json], Json]:
     """The patch; 400 for a document that is none."""
-    given = parameters.get("parameter")
+    given = parameters.get("parameter", [])
     if parameters.get("resourceType") != "Parameters" or not isinstance(given, list):
         raise _malformed("a FHIRPath Patch is a Parameters resource with operations", "Parameters")
     if len(given) > MAX_OPERATIONS:
@@ -107,11 +83,7 @@ def _parse_change(given: Any, place: str) -> Change:
     for name in needs:
         if name not in parts:
             raise _malformed(f"{op} needs the part '{name}'", place)
-    positions = tuple(
-        _position(parts, name, place)
-        for name in needs
-        if name in ("index", "source", "destination")
-    )
+    positions = tuple(_position(parts, name, place) for name in needs if name in _POSITIONS)
     path, name = _content(parts, "path", place), _content(parts, "name", place)
     if not isinstance(path, str) or len(path) > MAX_PATH:
         raise _malformed("path must be a FHIRPath", place)
@@ -142,118 +114,13 @@ def _position(parts: Mapping[Any, Json], name: str, place: str) -> int:
     return int(value)
 
 
-# ---- paths
-
-
-def parse_path(text: str, place: str) -> tuple[Step, ...]:
-    """The steps of a simple path; 400 for what this language does not have."""
-    tokens: list[tuple[str, str]] = []
-    position = 0
-    while position < len(text.rstrip()):
-        match = _TOKEN.match(text, position)
-        if match is None or match.lastgroup is None:
-            raise _malformed("the path is no simple FHIRPath", place)
-        kind = "name" if match.lastgroup == "quoted" else match.lastgroup
-        tokens.append((kind, match[match.lastgroup]))
-        position = match.end()
-    reader = _PathReader(tokens, place)
-    steps = reader.steps()
-    reader.expect_end()
-    return steps
-
-
-class _PathReader:
-    """Reads a path from its tokens."""
-
-    def __init__(self, tokens: Sequence[tuple[str, str]], place: str) -> None:
-        self._tokens = [*tokens, ("end", "")]
-        self._at = 0
-        self._place = place
-
-    def steps(self) -> tuple[Step, ...]:
-        found = [self._named()]
-        while True:
-            if self._skip("["):
-                found.append(Step("[]", position=int(self._take("number"))))
-                self._need("]")
-            elif self._skip("."):
-                found.append(self._named())
-            else:
-                return tuple(found)
-
-    def expect_end(self) -> None:
-        if self._tokens[self._at][0] != "end":
-            raise self._refused()
-
-    def _named(self) -> Step:
-        name = self._take("name")
-        if not self._skip("("):
-            return Step("element", name)
-        step = self._function(name)
-        self._need(")")
-        return step
-
-    def _function(self, name: str) -> Step:
-        if name in ("first", "last"):
-            return Step(name)
-        if name == "where":
-            conditions = [self._condition()]
-            while self._tokens[self._at] == ("name", "and"):
-                self._at += 1
-                conditions.append(self._condition())
-            return Step("where", conditions=tuple(conditions))
-        if name == "extension":
-            url = _unquoted(self._take("text"))
-            return Step("where", "extension", 0, (((Step("element", "url"),), "=", url),))
-        if name == "ofType":
-            return Step("ofType", self._take("name"))
-        raise self._refused()
-
-    def _condition(self) -> tuple[tuple[Step, ...], str, Any]:
-        path = self.steps()
-        kind, sign = self._tokens[self._at]
-        if kind != "sign" or sign not in ("=", "!="):
-            raise self._refused()
-        self._at += 1
-        return path, sign, self._literal()
-
-    def _literal(self) -> Any:
-        kind, text = self._tokens[self._at]
-        self._at += 1
-        if kind == "text":
-            return _unquoted(text)
-        if kind == "number":
-            return text
-        if kind == "name" and text in ("true", "false"):
-            return text == "true"
-        raise self._refused()
-
-    def _skip(self, sign: str) -> bool:
-        if self._tokens[self._at] != ("sign", sign):
-            return False
-        self._at += 1
-        return True
-
-    def _need(self, sign: str) -> None:
-        if not self._skip(sign):
-            raise self._refused()
-
-    def _take(self, kind: str) -> str:
-        found, text = self._tokens[self._at]
-        if found != kind or len(text) > 100 or (kind == "number" and not text.isdigit()):
-            raise self._refused()
-        self._at += 1
-        return text
-
-    def _refused(self) -> SsciError:
-        return _malformed("the path is no simple FHIRPath", self._place)
-
-
-def _unquoted(text: str) -> str:
-    return _ESCAPE.sub(r"\1", text[1:-1])
-
-
 # ---- changing the tree
+
+
+_ELEMENT_CHILDREN = ("id", "extension")
+"""What a primitive has. https://hl7.org/fhir/R4/element.html"""
+
+_MAX_NESTING = 20
 
 
 class _Editor:
@@ -277,63 +144,52 @@ class _Editor:
         spot = self._one(self._change.path)
         element = self._element(spot, self._change.name)
         value = self._value(element)
-        key = _key(element, value)
-        if element.many:
-            spot.value.setdefault(key, []).append(value.content)
-        elif any(True for _ in _present(spot.value, element)):
+        if not element.many and spot.is_there(element):
             raise self._failed("the element is there already and does not repeat")
-        else:
-            spot.value[key] = value.content
+        key = _key(element, value)
+        spot.write(element, key, [*read_slots(spot.node, key), value.slot])
 
     def _insert(self) -> None:
-        held, element = self._list()
+        spot, element = self._list()
+        slots = read_slots(spot.node, element.name)
         (index,) = self._change.positions
-        if index > len(held):
+        if index > len(slots):
             raise self._failed("there is no such position in the list")
-        held.insert(index, self._value(element).content)
+        slots.insert(index, self._value(element).slot)
+        spot.write(element, element.name, slots)
 
     def _move(self) -> None:
-        held, _ = self._list()
+        spot, element = self._list()
+        slots = read_slots(spot.node, element.name)
         source, destination = self._change.positions
-        if max(source, destination) >= len(held):
+        if max(source, destination) >= len(slots):
             raise self._failed("there is no such position in the list")
-        held.insert(destination, held.pop(source))
+        slots.insert(destination, slots.pop(source))
+        spot.write(element, element.name, slots)
 
     def _delete(self) -> None:
         spots = self._find(self._change.path)
         if len(spots) > 1:
             raise self._failed("the path leads to more than one element")
         for spot in spots:
-            self._remove(spot)
-
-    def _remove(self, spot: Spot) -> None:
-        if spot.holder is None:
-            raise self._failed("a resource can't be deleted by a patch")
-        if isinstance(spot.key, tuple):
-            name, number = spot.key
-            del spot.holder[name][number]
-            if not spot.holder[name]:
-                del spot.holder[name]
-        else:
-            del spot.holder[spot.key]
-            spot.holder.pop(f"_{spot.key}", None)
+            if spot.parent is None:
+                raise self._failed("a resource can't be deleted by a patch")
+            spot.change(None)
 
     def _replace(self) -> None:
         spot = self._one(self._change.path)
-        if spot.holder is None or spot.element is None:
+        if spot.parent is None or spot.element is None:
             raise self._failed("a resource can't be replaced by a patch")
         value = self._value(spot.element)
-        if isinstance(spot.key, tuple):
-            name, number = spot.key
-            spot.holder[name][number] = value.content
-            return
         key = _key(spot.element, value)
-        if key != spot.key:
-            self._remove(spot)
-        spot.holder[key] = value.content
+        if key == spot.key:
+            spot.change(value.slot)
+        else:
+            spot.parent.write(spot.element, spot.key, [])
+            spot.parent.write(spot.element, key, [value.slot])
 
-    def _list(self) -> tuple[list[Any], Element]:
-        """The list that the path names, all of it."""
+    def _list(self) -> tuple[Spot, Element]:
+        """Whose list the path names, and of what."""
         *before, last = self._change.path
         if last.kind != "element" or not before:
             raise self._failed("the path must lead to a repeating element")
@@ -341,8 +197,7 @@ class _Editor:
         element = self._element(spot, last.name)
         if not element.many:
             raise self._failed("the path must lead to a repeating element")
-        held: list[Any] = spot.value.setdefault(element.name, [])
-        return held, element
+        return spot, element
 
     def _one(self, path: Sequence[Step]) -> Spot:
         spots = self._find(path)
@@ -354,12 +209,12 @@ class _Editor:
         root = self._tree["resourceType"]
         if path[0] not in (Step("element", root), Step("element", "Resource")):
             raise self._failed(f"the path must begin with {root}")
-        return self._follow([Spot(self._tree, root)], path[1:])
+        return self._follow([Spot(Slot(self._tree), root)], path[1:])
 
     def _follow(self, spots: list[Spot], path: Sequence[Step]) -> list[Spot]:
         for step in path:
             if step.kind == "element":
-                spots = [found for spot in spots for found in self._children(spot, step.name)]
+                spots = self._children(spots, step.name)
             elif step.kind == "[]":
                 spots = spots[step.position : step.position + 1]
             elif step.kind in ("first", "last"):
@@ -367,28 +222,23 @@ class _Editor:
             elif step.kind == "ofType":
                 spots = [spot for spot in spots if spot.type == step.name]
             else:
-                if step.name:
-                    spots = [found for spot in spots for found in self._children(spot, step.name)]
-                spots = [spot for spot in spots if self._holds(spot, step)]
+                below = self._children(spots, step.name) if step.name else spots
+                spots = [spot for spot in below if self._holds(spot, step)]
         return spots
 
-    def _children(self, spot: Spot, name: str) -> Iterator[Spot]:
-        if not isinstance(spot.value, dict):
-            return
-        element = self._element(spot, name)
-        for key, kind in _present(spot.value, element):
-            held = spot.value[key]
-            if isinstance(held, list):
-                for number, item in enumerate(held):
-                    yield Spot(item, _kind(item, kind), spot.value, (key, number), element)
-            else:
-                yield Spot(held, _kind(held, kind), spot.value, key, element)
+    def _children(self, spots: list[Spot], name: str) -> list[Spot]:
+        return [found for spot in spots for found in spot.children(self._element(spot, name))]
 
     def _element(self, spot: Spot, name: str) -> Element:
-        element = self._elements.get(spot.type, {}).get(name)
-        if element is None or not isinstance(spot.value, dict):
+        element = self._child(spot.type, name)
+        if element is None:
             raise self._failed(f"{spot.type} has no element of the name that is given")
         return element
+
+    def _child(self, kind: str, name: str) -> Element | None:
+        if kind[:1].islower():
+            return self._elements["Extension"].get(name) if name in _ELEMENT_CHILDREN else None
+        return self._elements.get(kind, {}).get(name)
 
     def _holds(self, spot: Spot, step: Step) -> bool:
         for path, sign, literal in step.conditions:
@@ -403,27 +253,38 @@ class _Editor:
 
     def _part_value(self, part: Any, element: Element, depth: int) -> Value:
         """What a part gives: a value of its own, or the children of a part of a type."""
-        if not isinstance(part, dict) or depth > 20:
+        if not isinstance(part, dict) or depth > _MAX_NESTING:
             raise self._failed("the value is malformed")
-        given = [key for key in part if key.startswith("value") and key != "value"]
+        given = _value_keys(part)
         if len(given) == 1:
-            return Value(given[0].removeprefix("value"), part[given[0]])
+            return self._plain_value(part, given.pop(), element)
         nested = part.get("part")
         if given or not isinstance(nested, list) or not nested:
             raise self._failed("one value is needed")
         built: Json = {}
         for each in nested:
-            name = each.get("name") if isinstance(each, dict) else None
-            known = self._elements.get(element.types[0], {})
-            child = known.get(name) if isinstance(name, str) else None
-            if child is None:
-                raise self._failed("the value has a part that the element does not have")
-            value = self._part_value(each, child, depth + 1)
-            if child.many:
-                built.setdefault(_key(child, value), []).append(value.content)
-            else:
-                built[_key(child, value)] = value.content
-        return Value(None, built)
+            self._build(built, each, element, depth + 1)
+        return Value(None, Slot(None, built) if _is_primitive(element) else Slot(built))
+
+    def _plain_value(self, part: Json, key: str, element: Element) -> Value:
+        beside = part.get(f"_{key}")
+        if beside is not None and not isinstance(beside, dict):
+            raise self._failed("the value is malformed")
+        if part.get(key) is None and beside is None:
+            raise self._failed("one value is needed")
+        return Value(key.removeprefix("value"), Slot(part.get(key), beside))
+
+    def _build(self, built: Json, part: Any, element: Element, depth: int) -> None:
+        """Add the child that one of the nested parts gives."""
+        name = part.get("name") if isinstance(part, dict) else None
+        child = self._child(element.types[0], name) if isinstance(name, str) else None
+        if child is None:
+            raise self._failed("the value has a part that the element does not have")
+        value = self._part_value(part, child, depth)
+        holder = Spot(Slot(built), element.types[0])
+        key = _key(child, value)
+        before = read_slots(built, key) if child.many else []
+        holder.write(child, key, [*before, value.slot])
 
     def _failed(self, text: str) -> SsciError:
         return error(
@@ -431,18 +292,14 @@ class _Editor:
         )
 
 
-def _present(node: Json, element: Element) -> Iterator[tuple[str, str]]:
-    """(JSON key, type) of what the node has of an element."""
-    for kind in element.types:
-        key = element.key(kind)
-        if key in node:
-            yield key, kind
+def _value_keys(part: Json) -> set[str]:
+    """`valueString`, also where only its extensions are given."""
+    plain = {key.removeprefix("_") for key in part}
+    return {key for key in plain if key.startswith("value") and key != "value"}
 
 
-def _kind(value: Any, kind: str) -> str:
-    """The type of a value; of a contained resource its own."""
-    own = value.get("resourceType") if isinstance(value, dict) else None
-    return own if isinstance(own, str) else kind
+def _is_primitive(element: Element) -> bool:
+    return element.types[0][:1].islower()
 
 
 def _key(element: Element, value: Value) -> str:
@@ -451,7 +308,7 @@ def _key(element: Element, value: Value) -> str:
 
 def _equals(value: Any, literal: Any) -> bool:
     if is_number(value):
-        return bool(str(value) == literal)
+        return isinstance(literal, Decimal) and decimal(value) == literal
     return type(value) is type(literal) and bool(value == literal)
 
 

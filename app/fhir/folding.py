@@ -7,11 +7,13 @@ characters and its pairs of neighbours, so that any part of it is found.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator
 
 MAX_STRING = 500
+"""Characters of a string that are compared; `exact` tells longer ones apart by their digest."""
 _WORD = re.compile(r"[^\W_]+")
 _EAST_ASIAN = (
     "\u1100-\u11ff\u2e80-\u2fdf\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
@@ -26,6 +28,14 @@ def fold(text: str) -> str:
         return text.lower()[:MAX_STRING]
     decomposed = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in decomposed if not unicodedata.combining(c))[:MAX_STRING]
+
+
+def exact(text: str) -> str:
+    """The text as `:exact` compares it."""
+    if len(text) <= MAX_STRING:
+        return text
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text[: MAX_STRING - len(digest)] + digest
 
 
 def words_of(text: str, *, single: bool = True) -> Iterator[str]:

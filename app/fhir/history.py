@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any
-from urllib.parse import quote, urlencode
 
 import asyncpg
 import orjson
@@ -25,14 +24,15 @@ from app.fhir.codec import dump_json
 from app.fhir.conditions import Binder, every
 from app.fhir.layout import Layout, TypeLayout
 from app.fhir.model import Restriction
+from app.fhir.queries import join_query
 from app.fhir.select import Compiler, Query
-from app.fhir.times import Interval, parse_date
+from app.fhir.times import Interval, instant_text, parse_date
 
 DEFAULT_COUNT = 50
 MAX_COUNT = 1000
 PARAMETERS = ("_since", "_before", "_at", "_count", "_sort", "_total", "_cursor")
 _UNUSED = frozenset({"_format", "_pretty"})
-_SNAPSHOT = re.compile(r"\d{1,20}:\d{1,20}:(\d{1,20}(,\d{1,20})*)?")
+_SNAPSHOT = re.compile(r"[0-9]{1,20}:[0-9]{1,20}:([0-9]{1,20}(,[0-9]{1,20})*)?")
 _SORTS = {"-_lastUpdated": True, "none": True, "_lastUpdated": False}
 _STATUS = {"POST": "201", "DELETE": "204"}
 
@@ -353,7 +353,7 @@ def build_history(
 def _url(base_url: str, path: Sequence[str], request: HistoryRequest, cursor: str | None) -> str:
     parameters = [*request.used, *([("_cursor", cursor)] if cursor else [])]
     url = "/".join([base_url, *path])
-    query = urlencode(parameters, quote_via=quote, safe=":/|,$")
+    query = join_query(parameters)
     return f"{url}?{query}" if query else url
 
 
@@ -368,7 +368,7 @@ def _entry(base_url: str, stored: Stored) -> bytes:
             "response": {
                 "status": status,
                 "etag": f'W/"{stored.version}"',
-                "lastModified": stored.last_updated.isoformat(),
+                "lastModified": instant_text(stored.last_updated),
             },
         }
     )

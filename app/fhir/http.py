@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Container, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Literal
 
 from app.errors import Category, SsciError, error
-from app.fhir import media
+from app.fhir import binary, media, operations
 from app.fhir.batch import carry_out_bundle
 from app.fhir.codec import dump_json
-from app.fhir.dispatch import BUNDLE, find_route
+from app.fhir.dispatch import BUNDLE, allowed, find_route, methods_at
 from app.fhir.exchange import Request, Response
 from app.fhir.failures import without_values
-from app.fhir.interactions import INTERACTIONS
+from app.fhir.interactions import INTERACTIONS, WRITES, form_parameters
 from app.fhir.layout import Layout
 from app.fhir.model import Caller
 from app.fhir.outcome import build_outcome
+from app.fhir.patch import PATCH_FORMATS
+from app.fhir.preconditions import handled_as
+from app.fhir.queries import split_query
 from app.fhir.registry import Registry
-from app.fhir.request import Reading, split_query
+from app.fhir.request import Reading
 from app.fhir.store import Store
+from app.fhir.unhurried import unhurried
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -71,7 +75,7 @@ class FhirApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        response = await self._respond(scope, receive)
+        response = _identified(await self._respond(scope, receive), scope)
         await _send(send, response, head=scope["method"] == "HEAD")
 
     async def _respond(self, scope: Scope, receive: Receive) -> Response:
@@ -80,15 +84,54 @@ class FhirApp:
         try:
             headers = _headers(scope)
             query = scope["query_string"].decode("latin-1")
-            rendering = media.negotiate(headers, split_query(query), self.registry)
-            response = await self.answer(await self._request(scope, receive, headers, query))
-            return self._in_wanted_format(response, rendering, scope["method"])
+            parameters = split_query(query)
+            rendering = self._wanted(scope, headers, parameters)
+            if scope["method"] == "OPTIONS":
+                return _options(self._path(scope), self.layout)
+            request = await self._request(scope, receive, headers, query)
+            rendering = self._wanted_by_form(request, rendering)
+            if binary.is_read(request.method, request.path, parameters):
+                return await self._binary(request, rendering)
+            response = await self.answer(request)
+            return await self._in_wanted_format(response, rendering, scope["method"])
         except SsciError as problem:
             return self._refusal(problem, rendering)
         except Exception as problem:
             _log.error("unexpected failure in the FHIR API\n%s", without_values(problem))
             fault = "the server failed to answer; nothing was changed unless a read shows it"
             return self._refusal(error(Category.FAULT, fault), rendering)
+
+    def _wanted(
+        self, scope: Scope, headers: Mapping[str, str], parameters: Sequence[tuple[str, str]]
+    ) -> media.Rendering:
+        """The content of a Binary may be answered where no FHIR format is acceptable."""
+        try:
+            return media.negotiate(headers, parameters, self.registry)
+        except SsciError:
+            wish = binary.parse_wish(headers.get("accept", ""))
+            if wish.is_any and binary.is_read(scope["method"], self._path(scope), parameters):
+                return media.plain(self.registry)
+            raise
+
+    def _wanted_by_form(self, request: Request, rendering: media.Rendering) -> media.Rendering:
+        """`_format` and `_pretty` may stand in the body of a search, as any parameter."""
+        if request.method != "POST" or request.path[-1:] != ("_search",):
+            return rendering
+        parameters = form_parameters(request)
+        if not any(name in ("_format", "_pretty") for name, _ in parameters):
+            return rendering
+        return media.negotiate(request.headers, parameters, self.registry)
+
+    async def _binary(self, request: Request, rendering: media.Rendering) -> Response:
+        """The content, or the resource if that is what the client prefers."""
+        wish = binary.parse_wish(request.headers.get("accept", ""))
+        response = await self.answer(binary.unabridged(request, wish))
+        if response.status == 200:
+            size = len(response.body)
+            content = await unhurried(size, binary.answer_content, response, wish)
+            if content is not None:
+                return content
+        return await self._in_wanted_format(response, rendering, request.method)
 
     def _refusal(self, problem: SsciError, rendering: media.Rendering) -> Response:
         headers = tuple(
@@ -102,12 +145,13 @@ class FhirApp:
         except SsciError:  # what XML can't tell, JSON can
             return _rendered(response, media.plain(self.registry))
 
-    def _in_wanted_format(
+    async def _in_wanted_format(
         self, response: Response, rendering: media.Rendering, method: str
     ) -> Response:
         """What was written is written, also where XML can't tell it: JSON tells it then."""
+        size = 0 if rendering.is_as_stored else len(response.body)
         try:
-            return _rendered(response, rendering)
+            return await unhurried(size, _rendered, response, rendering)
         except SsciError:
             if method in ("GET", "HEAD"):
                 raise
@@ -118,22 +162,27 @@ class FhirApp:
         name = find_route(request.method, request.path, self.layout)
         if name == BUNDLE:
             return await carry_out_bundle(self, request)
-        return await INTERACTIONS[name](self, request)
+        response = await INTERACTIONS[name](self, request)
+        applied = () if name in WRITES else handled_as(request.headers)
+        return replace(response, headers=(*response.headers, *applied)) if applied else response
 
     async def _request(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], query: str
     ) -> Request:
-        path = scope["path"].removeprefix(self.settings.mount).strip("/")
         body = await _read_body(headers, receive, self.settings.max_body)
         return Request(
             "GET" if scope["method"] == "HEAD" else scope["method"],
-            tuple(path.split("/")) if path else (),
+            self._path(scope),
             query,
             headers,
             body,
             await self._authenticate(scope),
             self._base_url(scope, headers),
         )
+
+    def _path(self, scope: Scope) -> tuple[str, ...]:
+        path = scope["path"].removeprefix(self.settings.mount).strip("/")
+        return tuple(path.split("/")) if path else ()
 
     def _base_url(self, scope: Scope, headers: Mapping[str, str]) -> str:
         if self.settings.base_url is not None:
@@ -149,6 +198,7 @@ class FhirApp:
         return Reading(self.layout, self.settings.zone, request.base_url)
 
 
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,100}")
 _HOST = re.compile(r"(?:[A-Za-z0-9._\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?")
 
 
@@ -163,7 +213,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 async def _read_body(headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
     length = headers.get("content-length", "0")
-    if length.isdigit() and int(length) > limit:
+    if length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
@@ -185,6 +235,15 @@ def _too_large(limit: int) -> SsciError:
     return error(Category.INCORRECT, text, code="too-long", status=413)
 
 
+def _options(path: tuple[str, ...], types: Container[str]) -> Response:
+    """What can be done at an address. https://www.rfc-editor.org/rfc/rfc9110#name-options"""
+    methods = methods_at(path, types) or allowed(operations.methods_at(path))
+    headers = [(b"allow", ", ".join(methods).encode("ascii"))]
+    if "PATCH" in methods:
+        headers.append((b"accept-patch", ", ".join(PATCH_FORMATS).encode("ascii")))
+    return Response(204, headers=tuple(headers))
+
+
 def _rendered(response: Response, rendering: media.Rendering) -> Response:
     if not response.body:
         return response
@@ -193,6 +252,14 @@ def _rendered(response: Response, rendering: media.Rendering) -> Response:
         return response
     headers = (*response.headers, (b"content-type", rendering.content_type))
     return replace(response, body=rendering.render(response.body), headers=headers)
+
+
+def _identified(response: Response, scope: Scope) -> Response:
+    """With the id that the client gave its request, if it is a plain one."""
+    sent = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if len(sent) != 1 or not _REQUEST_ID.fullmatch(sent[0]):
+        return response
+    return replace(response, headers=(*response.headers, (b"x-request-id", sent[0])))
 
 
 async def _send(send: Send, response: Response, *, head: bool) -> None:

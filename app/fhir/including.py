@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from app.fhir.canonicals import EXACTLY, NEWEST, select_forms
 from app.fhir.conditions import Binder, every
 from app.fhir.layout import Home, Layout, TypeLayout
 from app.fhir.literals import only_target
+from app.fhir.parameters import targets_of
 from app.fhir.request import Include
 
 MAX_INCLUDED = 1000
@@ -22,6 +24,9 @@ MAX_ROUNDS = 8
 """How far `:iterate` goes."""
 FEW_TARGETS = 12
 """Included types that go into the page's own statement."""
+
+Restrict = Callable[[Binder, TypeLayout], list[str]]
+"""What a caller's restriction asks of rows of a type."""
 
 Key = tuple[str, str]
 """(resource type, id)"""
@@ -39,11 +44,8 @@ class Node:
 
 def targets_of_include(layout: Layout, include: Include) -> list[str]:
     """The types that an include of one parameter may bring."""
-    home = layout[include.source].homes[include.code]
-    only = only_target(home)
-    targets = home.parameter.targets or tuple(layout)
-    wanted = (include.target,) if include.target else (only,) if only else targets
-    return [target for target in wanted if target in layout]
+    targets = targets_of(layout, layout[include.source].homes[include.code])
+    return [target for target in targets if include.target in (None, target)]
 
 
 def include_on_page(
@@ -95,6 +97,8 @@ def references_wanted(
 
 def _references(place: TypeLayout, node: Node, include: Include) -> Iterator[Key]:
     for home in _homes(place, include.code):
+        if home.holds_canonicals:
+            continue
         code, only = home.parameter.code, include.target or only_target(home)
         if home.on_patient and node.patient and only in (None, "Patient"):
             yield "Patient", node.patient
@@ -107,15 +111,61 @@ def _references(place: TypeLayout, node: Node, include: Include) -> Iterator[Key
 
 
 def _homes(place: TypeLayout, code: str) -> list[Home]:
+    """The parameters that an include names; those of canonicals are followed in another way."""
     homes = place.homes.values() if code == "*" else [place.homes[code]]
     return [home for home in homes if home.parameter.type == "reference"]
+
+
+def _forms_wanted(
+    layout: Layout, nodes: Iterable[Node], includes: Sequence[Include]
+) -> dict[str, set[str]]:
+    """By type, the forms in which the nodes name resources by canonicals that the includes name."""
+    wanted: dict[str, set[str]] = {}
+    for node in nodes:
+        place = layout[node.resource_type]
+        for include in includes:
+            if include.source in ("*", node.resource_type):
+                for home in filter(_is_canonical, _homes(place, include.code)):
+                    forms = _forms_of(node, home.parameter.code)
+                    for target in targets_of(layout, home):
+                        if forms and include.target in (None, target):
+                            wanted.setdefault(target, set()).update(forms)
+    return wanted
+
+
+def _is_canonical(home: Home) -> bool:
+    return home.holds_canonicals
+
+
+def _forms_of(node: Node, code: str) -> list[str]:
+    starts = (f"{code}{EXACTLY}", f"{code}{NEWEST}")
+    return [entry[len(code) :] for entry in node.tokens if entry.startswith(starts)]
+
+
+def select_meant(
+    layout: Layout,
+    bind: Binder,
+    nodes: Sequence[Node],
+    includes: Sequence[Include],
+    restricted: Restrict,
+) -> list[str]:
+    """A SELECT per type of the resources that the nodes' canonical references mean."""
+    selects = []
+    for name, forms in sorted(_forms_wanted(layout, nodes, includes).items()):
+        place = layout[name]
+        where = restricted(bind, place)
+        meant = select_forms(place, where)
+        named = f"n.form = ANY({bind(sorted(forms))}::text[])"
+        ids = f"r.id IN (SELECT n.id FROM ({meant}) n WHERE {named})"
+        selects.append(_select(place, [ids, *where]))
+    return selects
 
 
 def select_by_ids(
     layout: Layout,
     bind: Binder,
     wanted: Mapping[str, set[str]],
-    restricted: Callable[[Binder, TypeLayout], list[str]],
+    restricted: Restrict,
 ) -> list[str]:
     """A SELECT per type of the resources with these ids."""
     return [
@@ -130,7 +180,7 @@ def select_referring(
     bind: Binder,
     nodes: Sequence[Node],
     includes: Sequence[Include],
-    restricted: Callable[[Binder, TypeLayout], list[str]],
+    restricted: Restrict,
 ) -> list[str]:
     """A SELECT per type of the resources that refer to the nodes by parameters that are named."""
     by_type: dict[str, list[str]] = {}
@@ -139,7 +189,9 @@ def select_referring(
     ways: dict[str, list[str]] = {}
     for include in includes:
         for source in layout if include.source == "*" else (include.source,):
-            ways.setdefault(source, []).extend(_ways_back(layout[source], include, by_type, bind))
+            ways.setdefault(source, []).extend(
+                _ways_back(layout, layout[source], include, by_type, bind, restricted)
+            )
     return [
         _select(layout[source], [f"({' OR '.join(held)})", *restricted(bind, layout[source])])
         for source, held in ways.items()
@@ -148,17 +200,25 @@ def select_referring(
 
 
 def _ways_back(
-    place: TypeLayout, include: Include, by_type: Mapping[str, list[str]], bind: Binder
+    layout: Layout,
+    place: TypeLayout,
+    include: Include,
+    by_type: Mapping[str, list[str]],
+    bind: Binder,
+    restricted: Restrict,
 ) -> list[str]:
     ways: list[str] = []
     entries: list[str] = []
     for home in _homes(place, include.code):
-        code, only = home.parameter.code, only_target(home)
-        targets = (only,) if only else home.parameter.targets
+        code, targets = home.parameter.code, targets_of(layout, home)
         for name, ids in by_type.items():
-            if include.target not in (None, name) or (targets and name not in targets):
+            if include.target not in (None, name) or name not in targets:
                 continue
-            if home.on_patient and name == "Patient":
+            if home.holds_canonicals:
+                forms = select_forms(layout[name], restricted(bind, layout[name]))
+                named = f"SELECT '{code}' || n.form FROM ({forms}) n"
+                ways.append(f"r.tokens && ARRAY({named} WHERE n.id = ANY({bind(ids)}::text[]))")
+            elif home.on_patient and name == "Patient":
                 ways.append(f"r.patient = ANY({bind(ids)}::text[])")
             else:
                 entries += [f"{code}={name}/{id}" for id in ids]

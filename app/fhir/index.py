@@ -6,11 +6,13 @@ Entries of `tokens` begin with the parameter, then a sign that tells the form:
     code=|777-3                   a code without a system    code@http…   any code of the system
     subject=Patient/SSCI-001      a reference                subject:…    its id, of any type
     subject#system|value          a reference's identifier   url=http…    a uri or canonical
+    questionnaire>http…           a canonical that means the newest of this address
     identifier^system|code|value  an identifier with the coding of its type
     component-code-value-concept= a pair of a composite: two forms of the above, `PAIR` between them
 
 Entries of `strings`: `name~` folded (no case, no accents), for tokens their texts and displays,
-for `_text` and `_content` single words; `name=` as written; at most 500 characters each.
+for `_text` and `_content` single words; `name=` as written; at most 500 characters each; a
+longer one ends in its digest as written.
 """
 
 from __future__ import annotations
@@ -18,20 +20,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
-from decimal import Decimal
+from decimal import Context, Decimal
 from itertools import chain, islice, product
 from typing import Any
 
 from app.errors import Category, error
+from app.fhir.canonicals import NEWEST
 from app.fhir.codec import decimal
 from app.fhir.expression import Extractor, Step, Value
-from app.fhir.folding import MAX_STRING, fold, words_of
+from app.fhir.folding import exact, fold, words_of
 from app.fhir.layout import CONTENT, NARRATIVE, Home, TypeLayout
 from app.fhir.literals import CANONICAL, UCUM
 from app.fhir.model import Json
+from app.fhir.quantities import equivalents
 from app.fhir.tables import MISSING_FROM, MISSING_TO
 from app.fhir.times import Interval, parse_date, parse_period
-from app.fhir.ucum import canonical
+from app.fhir.ucum import DIGITS, canonical
 
 MAX_STRINGS_SIZE = 1_000_000
 MAX_WORDS = 5_000
@@ -39,6 +43,8 @@ MAX_WORDS = 5_000
 PAIR = "\x1f"
 """Stands between the parts of a composite's entry; no FHIR string may contain it."""
 _INFINITY = Decimal("Infinity")
+_EDGE = Context(prec=DIGITS, Emin=-2000, Emax=2000)
+"""The neighbour of a number in it stands for the end of an interval that excludes the number."""
 _TAG = re.compile(r"<[^>]*>")
 _LITERAL = re.compile(
     r"(?:(?P<base>https?://.+)/)?(?P<local>(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64}))"
@@ -193,13 +199,13 @@ class Indexer:
         if kind == "reference":
             yield from self._reference_entries(code, value)
         elif kind == "uri":
-            yield f"{code}={value.value}"
+            yield from _address_entries(code, value.value)
         else:
             yield from _coded_entries(home, value)
 
     def _reference_entries(self, name: str, value: Value) -> Iterator[str]:
-        if isinstance(value.value, str):  # canonical or uri
-            yield from _canonical_entries(name, value.value)
+        if isinstance(value.value, str):
+            yield from self._canonical_entries(name, value)
             return
         identifier = value.value.get("identifier")
         if isinstance(identifier, dict) and "value" in identifier:
@@ -209,10 +215,21 @@ class Indexer:
             return
         match = self._local(value)
         if match is None:
-            yield from _canonical_entries(name, text)
+            yield f"{name}={text}"
             return
         yield f"{name}={match['local']}"
         yield f"{name}:{match['id']}"
+
+    def _canonical_entries(self, name: str, value: Value) -> Iterator[str]:
+        """The address, and as which form it means a resource of this server (canonicals.py)."""
+        match = self._local(value)
+        address = match["local"] if match else value.value
+        yield from _address_entries(name, address)
+        if match:
+            yield f"{name}={value.value}"
+        bare, version = _parts(address)
+        if not version:
+            yield f"{name}{NEWEST}{bare}"
 
     def _index_interval(self, home: Home, values: Sequence[Value], row: Row) -> None:
         found = [i for value in values if (i := interval_of(value, self._zone)) is not None]
@@ -278,18 +295,28 @@ def token_pairs(value: Value) -> Iterator[tuple[str | None, str | None]]:
         yield held.get("system"), held.get("code")
 
 
-def _canonical_entries(name: str, text: str) -> Iterator[str]:
-    yield f"{name}={text}"
-    bare, _, version = text.partition("|")
-    if version:
+def _address_entries(name: str, address: str) -> Iterator[str]:
+    """As sent, and what it names without a fragment, with and without its version."""
+    bare, version = _parts(address)
+    yield f"{name}={address}"
+    if "|" in address:
+        yield f"{name}={bare}|{version}"
         yield f"{name}={bare}"
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """The address and the version of a canonical."""
+    named, bar, version = address.partition("|")
+    if bar:
+        return named, version.partition("#")[0]
+    return address, ""
 
 
 def _string_entries(name: str, value: Value) -> Iterator[str]:
     for text in _strings_of(value.value):
         if text.strip():
             yield f"{name}~{fold(text)}"
-            yield f"{name}={text[:MAX_STRING]}"
+            yield f"{name}={exact(text)}"
 
 
 _NOT_SEARCHED = frozenset({"use", "period", "id", "extension", "type", "rank", "system"})
@@ -308,11 +335,14 @@ def _strings_of(held: Any) -> Iterable[str]:
             yield from _strings_of(part)
 
 
+_DATES = frozenset({"date", "dateTime", "instant"})
+
+
 def interval_of(value: Value, zone: tzinfo) -> Interval | None:
-    """What a date-like value spans; None where it says nothing (a Timing without dates)."""
+    """What a date-like value spans; None where it says nothing (a Timing without dates, a text)."""
     held = value.value
     if isinstance(held, str):
-        return parse_date(held, zone)
+        return parse_date(held, zone) if value.type in _DATES else None
     if not isinstance(held, dict):
         return None
     if "event" in held or "repeat" in held or "code" in held:
@@ -375,22 +405,36 @@ def _measure_pairs(
 def amount_entries(value: Value) -> Iterator[Entry]:
     """A number, Quantity or Range, once per unit key it answers to.
 
-    A comparator opens the interval: `<2.0` is everything up to 2.0.
+    A comparator opens the interval: `<=2.0` is everything up to 2.0, `<2.0` all of it but 2.0.
+    An equivalent in another unit is found by that unit, and never by its bare number.
     """
     held = value.value
     if not isinstance(held, dict):
         number = decimal(held)
         yield "", number, number
-        return
-    if "low" in held or "high" in held:
+    elif "low" in held or "high" in held:
         low = _number_of(held.get("low"), -_INFINITY)
         high = _number_of(held.get("high"), _INFINITY)
-        unit = held.get("low") or held.get("high") or {}
+        yield from _in_units(held.get("low") or held.get("high") or {}, low, high)
     elif "value" in held:
-        low, high = _comparable(decimal(held["value"]), held.get("comparator"))
-        unit = held
-    else:
-        return
+        yield from _quantity_entries(held)
+        for each in equivalents(held):
+            yield from (entry for entry in _quantity_entries(each) if entry[0])
+
+
+def _quantity_entries(quantity: Json) -> Iterator[Entry]:
+    comparator = quantity.get("comparator")
+    low, high = _limits(decimal(quantity["value"]), comparator)
+    for key, start, end in _in_units(quantity, low, high):
+        if comparator == "<":
+            yield key, start, _EDGE.next_minus(end)
+        elif comparator == ">":
+            yield key, _EDGE.next_plus(start), end
+        else:
+            yield key, start, end
+
+
+def _in_units(unit: Json, low: Decimal, high: Decimal) -> Iterator[Entry]:
     code = unit.get("code")
     scaled = _scaled(code, low, high) if code and unit.get("system") == UCUM else None
     for key in _unit_keys(unit, scaled is not None):
@@ -416,7 +460,7 @@ def _number_of(quantity: Json | None, default: Decimal) -> Decimal:
     return decimal(quantity["value"]) if quantity and "value" in quantity else default
 
 
-def _comparable(value: Decimal, comparator: str | None) -> tuple[Decimal, Decimal]:
+def _limits(value: Decimal, comparator: str | None) -> tuple[Decimal, Decimal]:
     if comparator in ("<", "<="):
         return -_INFINITY, value
     if comparator in (">", ">="):

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from app.errors import Category, Issue, SsciError, error
 from app.fhir import media, operations
-from app.fhir.capability import build_capability
+from app.fhir.binary import BINARY, read_binary
 from app.fhir.codec import dump_json
 from app.fhir.exchange import Request, Response
 from app.fhir.history import Stored, build_history, parse_history
 from app.fhir.including import MAX_INCLUDED
 from app.fhir.links import localised
+from app.fhir.metadata import capabilities
 from app.fhir.model import (
     Change,
     Create,
@@ -34,19 +35,21 @@ from app.fhir.preconditions import (
     is_not_modified,
     parse_criteria,
     preferred_return,
+    returned_as,
     version_headers,
 )
+from app.fhir.queries import split_query
 from app.fhir.request import (
     SearchRequest,
     parse_compartment_search,
     parse_search,
     parse_system_search,
-    split_query,
 )
 from app.fhir.rows import new_id
 from app.fhir.searchset import abridge, build_searchset
 from app.fhir.terminology import StoredTerminology
 from app.fhir.terms import resolve_terms
+from app.fhir.unhurried import unhurried
 from app.fhir.writing import Work
 
 if TYPE_CHECKING:
@@ -60,18 +63,6 @@ FORM = "application/x-www-form-urlencoded"
 
 
 # ---- reading
-
-
-async def capabilities(app: FhirApp, request: Request) -> Response:
-    statement = build_capability(
-        app.registry,
-        app.layout,
-        request.base_url,
-        app.settings.software_version,
-        app.started,
-        app.settings.conditional_delete,
-    )
-    return Response(200, dump_json(statement))
 
 
 async def read(app: FhirApp, request: Request) -> Response:
@@ -97,17 +88,23 @@ def _unknown(resource_type: str, id: str) -> SsciError:
 
 
 _OF_A_READ = frozenset({"_format", "_pretty", "_summary", "_elements"})
+_OF_A_WRITE = frozenset({"_format", "_pretty"})
 
 
 def _shape_of_read(app: FhirApp, request: Request) -> SearchRequest | None:
     """What `_summary` and `_elements` ask of a read; a 400 for a parameter it does not have."""
-    parameters = split_query(request.query)
-    unknown = [name for name, _ in parameters if name not in _OF_A_READ]
-    if unknown and not is_lenient(request.headers):
-        text = f"{unknown[0]}: a read has {', '.join(sorted(_OF_A_READ))}"
-        raise error(Category.INCORRECT, text, expression=f"http.{unknown[0]}")
-    known = [each for each in parameters if each[0] in _OF_A_READ]
+    known = known_parameters(request, _OF_A_READ, "a read")
     return parse_search(app.reading(request), request.path[0], known) if known else None
+
+
+def known_parameters(request: Request, names: frozenset[str], what: str) -> Parameters:
+    """The parameters of these names; a 400 for any other, unless the client is lenient."""
+    parameters = split_query(request.query)
+    unknown = [name for name, _ in parameters if name not in names]
+    if unknown and not is_lenient(request.headers):
+        text = f"{unknown[0][:64]}: {what} has no parameters but {', '.join(sorted(names))}"
+        raise error(Category.INCORRECT, text, expression=f"http.{unknown[0][:64]}")
+    return [each for each in parameters if each[0] in names]
 
 
 def _found(app: FhirApp, request: Request, stored: Stored) -> Response:
@@ -120,6 +117,7 @@ def _found(app: FhirApp, request: Request, stored: Stored) -> Response:
             f"{stored.resource_type}/{stored.id} was deleted in version {stored.version}",
             code="deleted",
             status=410,
+            headers={name.decode(): value.decode() for name, value in headers},
         )
     if is_not_modified(request.headers, stored.version, stored.last_updated):
         return Response(304, b"", headers, stored.last_updated)
@@ -159,6 +157,14 @@ async def search(app: FhirApp, request: Request) -> Response:
 
 async def search_form(app: FhirApp, request: Request) -> Response:
     """The same searches, with parameters in the body as well."""
+    parameters = split_query(request.query) + form_parameters(request)
+    return await _search(app, request, parameters)
+
+
+def form_parameters(request: Request) -> Parameters:
+    """The parameters in the body of a search, if it has one; 415 if that is no form."""
+    if not request.body and not request.headers.get("content-type"):
+        return []
     if media.parse_media_type(request.headers.get("content-type", "")).name != FORM:
         text = f"the body must be {FORM}, in UTF-8"
         raise error(
@@ -168,8 +174,7 @@ async def search_form(app: FhirApp, request: Request) -> Response:
             code="not-supported",
             status=415,
         )
-    parameters = split_query(request.query) + split_query(_text_of(request.body))
-    return await _search(app, request, parameters)
+    return split_query(_text_of(request.body))
 
 
 def _text_of(body: bytes) -> str:
@@ -214,6 +219,7 @@ def _parsed_search(app: FhirApp, request: Request, parameters: Parameters) -> Se
 
 
 def create(app: FhirApp, request: Request) -> Operation:
+    known_parameters(request, _OF_A_WRITE, "a create")
     criteria = request.headers.get("if-none-exist")
     return Create(
         _resource(app, request),
@@ -223,6 +229,7 @@ def create(app: FhirApp, request: Request) -> Operation:
 
 
 def update(app: FhirApp, request: Request) -> Operation:
+    known_parameters(request, _OF_A_WRITE, "an update by id")
     resource, id = _resource(app, request), request.path[1]
     if resource.get("id") != id:
         raise error(
@@ -247,6 +254,7 @@ def conditional_update(app: FhirApp, request: Request) -> Operation:
 
 
 def delete(_app: FhirApp, request: Request) -> Operation:
+    known_parameters(request, _OF_A_WRITE, "a delete by id")
     resource_type, id = request.path
     return Delete(resource_type, id, if_match(request.headers))
 
@@ -258,6 +266,7 @@ def conditional_delete(app: FhirApp, request: Request) -> Operation:
 
 
 def patch(app: FhirApp, request: Request) -> Operation:
+    known_parameters(request, _OF_A_WRITE, "a patch by id")
     resource_type, id = request.path
     return Revise(
         resource_type,
@@ -300,8 +309,13 @@ def _revision(patch: Patch, name: str) -> Callable[[Json | None], Json | None]:
 
 def _resource(app: FhirApp, request: Request) -> Json:
     resource = request.resource
-    if resource is None:
+    if resource is None and request.path[0] == BINARY:
+        resource = read_binary(request, app.registry)
+    elif resource is None:
         content_type = request.headers.get("content-type", "")
+        if not request.body and not content_type:
+            text = "a resource is needed"
+            raise error(Category.INCORRECT, text, expression=request.path[0], code="required")
         resource = media.parse_body(content_type, request.body, app.registry)
         resource = localised(resource, request.body, request.base_url)
     if resource.get("resourceType") != request.path[0]:
@@ -334,7 +348,7 @@ def answer_write(request: Request, changes: Sequence[Change]) -> Response:
     elif wanted == "OperationOutcome":
         body = dump_json(build_information(_told(change)))
     status = 201 if change.kind == "create" else 200
-    return Response(status, body, headers, change.last_updated)
+    return Response(status, body, (*headers, *returned_as(request.headers)), change.last_updated)
 
 
 def _told(change: Change) -> str:
@@ -348,7 +362,10 @@ def _deleted(request: Request, changes: Sequence[Change]) -> Response:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if len(changes) == 1 and changes[0].version:
         headers = ((b"etag", b'W/"%d"' % changes[0].version),)
-    if preferred_return(request.headers) != "OperationOutcome":
+    wanted = preferred_return(request.headers)
+    if wanted != "representation":  # of which there is none
+        headers += returned_as(request.headers)
+    if wanted != "OperationOutcome":
         return Response(204, headers=headers)
     count = sum(change.kind == "delete" for change in changes)
     told = f"{count} resource{'' if count == 1 else 's'} deleted"
@@ -359,7 +376,12 @@ def _writing(write: Write) -> Interaction:
     """The interaction that carries out one operation."""
 
     async def interaction(app: FhirApp, request: Request) -> Response:
-        work = Work([write(app, request)], check_references=app.settings.check_references)
+        operation = await unhurried(len(request.body), write, app, request)
+        work = Work(
+            [operation],
+            check_references=app.settings.check_references,
+            size=len(request.body),
+        )
         (changes,) = await app.store.carry_out(request.caller, work)
         return answer_write(request, changes)
 

@@ -70,6 +70,12 @@ class Home:
     """A composite whose second component is a quantity, in columns of its own."""
 
     @property
+    def holds_canonicals(self) -> bool:
+        """Whether the references are canonical addresses, which name a resource by its `url`."""
+        held = self.parameter.values
+        return self.parameter.type == "reference" and not set(held) - {"canonical", "uri"}
+
+    @property
     def sortable(self) -> bool:
         return self.kind not in ("union", "words", "composite")
 
@@ -93,6 +99,11 @@ class TypeLayout:
     elements: Mapping[str, str] = field(default_factory=dict)
     """The type's own elements, without `[x]`, by each name a client may call them:
     `valueQuantity` is a way to say `value`."""
+
+    @property
+    def is_canonical(self) -> bool:
+        """Whether canonical references may mean resources of this type."""
+        return "url" in self.homes and "version" in self.homes
 
     @property
     def has_patient(self) -> bool:
@@ -141,17 +152,22 @@ def build_layout(registry: Registry, exceptions: Mapping[str, Any]) -> Layout:
                 for code, parameter in registry.parameters(name).items()
                 if parameter.type in _KIND_OF_TYPE
             }
-            | {
-                code: _words(name, code)
-                for code in _FULL_TEXT
-                if code != CONTENT or name not in without_content
-            },
+            | {code: _words(name, code) for code in _full_text(registry, name, without_content)},
             hot.get(name),
             _compartments(registry, name),
             _element_names(registry, name),
         )
         for name in registry.types
     }
+
+
+def _full_text(registry: Registry, name: str, without_content: frozenset[str]) -> list[str]:
+    """A type without narrative (Binary) has no `_text`."""
+    absent = {
+        NARRATIVE: "text" not in registry.elements[name],
+        CONTENT: name in without_content,
+    }
+    return [code for code in _FULL_TEXT if not absent[code]]
 
 
 def _compartments(registry: Registry, resource_type: str) -> Mapping[str, tuple[str, ...]]:

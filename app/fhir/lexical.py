@@ -112,7 +112,7 @@ def _whole_number(lowest: int, sentence: str) -> Lexical:
 
 
 def _text(pattern: str, sentence: str) -> Lexical:
-    matches = re.compile(pattern).fullmatch
+    matches = re.compile(pattern, re.ASCII).fullmatch  # white space as XML Schema has it
     fault = Fault("value", sentence)
 
     def check(value: Any) -> Fault | None:

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from decimal import Context, Decimal, InvalidOperation
+from typing import NamedTuple
 
 from app.errors import Category, SsciError, error
+from app.fhir.codec import MAX_DIGITS, MAX_EXPONENT
 from app.fhir.criteria import (
     Amount,
     DateRange,
@@ -22,7 +24,7 @@ from app.fhir.criteria import (
     Value,
     Words,
 )
-from app.fhir.folding import words_of
+from app.fhir.folding import MAX_STRING, words_of
 from app.fhir.layout import Home, Layout, TypeLayout
 from app.fhir.times import parse_date
 from app.fhir.ucum import canonical
@@ -32,12 +34,14 @@ UCUM = "http://unitsofmeasure.org"
 CANONICAL = "~"
 """What the unit key of an amount in base units begins with."""
 
-_NUMBER = re.compile(r"[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})([eE][+-]?\d{1,2})?")
+_NUMBER = re.compile(
+    r"[+-]?([0-9]{1,1000}(\.[0-9]{0,1000})?|\.[0-9]{1,1000})([eE][+-]?[0-9]{1,4})?"
+)
 _LITERAL_REFERENCE = re.compile(
     r"(?:(?P<base>https?://.+)/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})"
     r"(?:/_history/[A-Za-z0-9\-.]{1,64})?"
 )
-_WIDE = Context(prec=100)
+_WIDE = Context(prec=2 * MAX_DIGITS + MAX_EXPONENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +99,17 @@ def _parse_typed(
         return _parse_typed_identifier(text)
     if kind == "token" or modifier == "identifier":
         return _parse_token(text)
-    if kind == "reference":
+    if kind == "reference" and not home.holds_canonicals:
         return _parse_reference(reading, home, modifier, unescape(text))
+    if kind == "string":
+        return _parse_string(modifier, unescape(text))
     return Text(unescape(text))
+
+
+def _parse_string(modifier: str, text: str) -> Text:
+    if len(text) > MAX_STRING and modifier != "exact":
+        raise ValueError(f"only the first {MAX_STRING} characters of a string are compared")
+    return Text(text)
 
 
 def _parse_parts(reading: Reading, place: TypeLayout, home: Home, text: str) -> Parts:
@@ -157,6 +169,21 @@ def _parse_reference(reading: Reading, home: Home, modifier: str, text: str) -> 
     if match["base"] and match["base"] != reading.base_url:
         return Reference(url=text)
     return Reference(match["type"], match["id"])
+
+
+class Local(NamedTuple):
+    """An address of this server."""
+
+    type: str
+    id: str
+
+
+def parse_local(reading: Reading, text: str) -> Local | None:
+    """`Type/id`, with or without this server's base; None for any other text."""
+    match = _LITERAL_REFERENCE.fullmatch(text)
+    if match is None or match["base"] not in (None, reading.base_url):
+        return None
+    return Local(match["type"], match["id"])
 
 
 def only_target(home: Home) -> str | None:

@@ -30,20 +30,22 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "application/fhir+json": "json",
         "application/json": "json",
         "text/json": "json",
+        "application/json+fhir": "json",
         "application/fhir+xml": "xml",
         "application/xml": "xml",
         "text/xml": "xml",
+        "application/xml+fhir": "xml",
     }
 )
-"""By media type. The first of each format is the one that answers carry."""
+"""By media type; the last of each format are the names that FHIR had before R3."""
+
+GENERIC = frozenset({"application/json", "text/json", "application/xml", "text/xml"})
+"""Who asks for one of these by name is answered under that name, as the standard recommends."""
 
 ADVERTISED = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 """What the CapabilityStatement says of formats."""
 
-_CONTENT_TYPES: Mapping[Format, bytes] = {
-    "json": b"application/fhir+json;charset=utf-8",
-    "xml": b"application/fhir+xml;charset=utf-8",
-}
+_OWN_TYPES: Mapping[Format, str] = {"json": "application/fhir+json", "xml": "application/fhir+xml"}
 _SHORT: Mapping[str, Format] = {"json": "json", "xml": "xml"}
 _BOOLEANS = {"true": True, "false": False}
 _UTF_8 = frozenset({"utf-8", "utf8", "us-ascii"})
@@ -56,19 +58,26 @@ _QUALITY = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """How the answer to one request is to look."""
+    """How the answer to one request is to look. `generic`: the name to answer under, if not FHIR's
+    own one."""
 
     format: Format
     pretty: bool
     registry: Registry = field(repr=False)
+    generic: str | None = None
 
     @property
     def content_type(self) -> bytes:
-        return _CONTENT_TYPES[self.format]
+        return f"{self.generic or _OWN_TYPES[self.format]};charset=utf-8".encode("ascii")
+
+    @property
+    def is_as_stored(self) -> bool:
+        """Whether bodies go out as they are."""
+        return self.format == "json" and not self.pretty
 
     def render(self, body: bytes) -> bytes:
         """`body`, compact JSON text of a resource, in this format; 406 if XML can't tell it."""
-        if not body or (self.format == "json" and not self.pretty):
+        if not body or self.is_as_stored:
             return body
         resource = _read_as_written(body)
         if self.format == "xml":
@@ -96,8 +105,10 @@ def negotiate(
     `headers` by name in lower case, `parameters` percent-decoded. 406 if it is none of ours.
     """
     wanted = _last(parameters, "_format")
-    chosen = _named_format(wanted) if wanted else _accepted_format(headers.get("accept", ""))
-    return Rendering(chosen, _wants_pretty(parameters), registry)
+    chosen, generic = _named_format(wanted), None
+    if chosen is None:
+        chosen, generic = _accepted_format(headers.get("accept", ""))
+    return Rendering(chosen, _wants_pretty(parameters), registry, generic)
 
 
 def plain(registry: Registry) -> Rendering:
@@ -126,37 +137,53 @@ def parse_media_type(text: str) -> MediaType:
 
 # What is asked for
 
+Ranges = Sequence[tuple[MediaType, float]]
+"""What `Accept` lists, each with its quality."""
 
-def _named_format(wanted: str) -> Format:
-    """A `+` in an address may have been read as a space."""
+
+def _named_format(wanted: str) -> Format | None:
+    """What `_format` names, if it is given; a `+` in an address may have been read as a space."""
+    if not wanted:
+        return None
     media_type = parse_media_type(wanted.strip().replace(" ", "+").replace(";+", ";"))
     found = FORMATS.get(media_type.name) or _SHORT.get(media_type.name)
     if found is None or not media_type.is_r4:
-        raise _not_acceptable("http._format")
+        raise not_acceptable("http._format")
     return found
 
 
-def _accepted_format(accept: str) -> Format:
+Accepted = tuple[Format, str | None]
+"""The format, and the generic media type by whose name it was asked for."""
+
+
+def _accepted_format(accept: str) -> Accepted:
     if len(accept) > _MAX_REMEMBERED:
         return _preferred(accept)
     return _remembered(accept)
 
 
-def _preferred(accept: str) -> Format:
+def _preferred(accept: str) -> Accepted:
     if not accept.strip():
-        return "json"
-    ranges = list(_parse_accept(accept))
-    qualities = {format: _quality_of(format, ranges) for format in _CONTENT_TYPES}
+        return "json", None
+    ranges = list(parse_accept(accept))
+    qualities = {format: _quality_of(format, ranges) for format in _OWN_TYPES}
     best = max(qualities, key=lambda format: qualities[format])
     if not qualities[best]:
-        raise _not_acceptable("http.Accept")
-    return best
+        raise not_acceptable("http.Accept")
+    return best, _generic_name(best, qualities[best], ranges)
+
+
+def _generic_name(format: Format, quality: float, ranges: Ranges) -> str | None:
+    """The generic media type that was asked for by name, unless FHIR's own would do as well."""
+    named = {each.name for each, given in ranges if given == quality and FORMATS.get(each.name)}
+    named = {name for name in named if FORMATS[name] == format}
+    return min(named) if named and named <= GENERIC else None
 
 
 _remembered = lru_cache(maxsize=256)(_preferred)
 
 
-def _parse_accept(accept: str) -> Iterator[tuple[MediaType, float]]:
+def parse_accept(accept: str) -> Iterator[tuple[MediaType, float]]:
     """Ranges and their quality; those of another FHIR version or with a malformed one fall out."""
     for item in _ITEM.findall(accept):
         media_type = parse_media_type(item)
@@ -165,7 +192,7 @@ def _parse_accept(accept: str) -> Iterator[tuple[MediaType, float]]:
             yield media_type, float(quality)
 
 
-def _quality_of(format: Format, ranges: Sequence[tuple[MediaType, float]]) -> float:
+def _quality_of(format: Format, ranges: Ranges) -> float:
     """The quality that the most specific matching ranges give it.
     https://www.rfc-editor.org/rfc/rfc9110#name-accept"""
     matches = [
@@ -197,7 +224,7 @@ def _last(parameters: Sequence[tuple[str, str]], wanted: str) -> str:
     return next((value for name, value in reversed(parameters) if name == wanted), "")
 
 
-def _not_acceptable(expression: str) -> SsciError:
+def not_acceptable(expression: str) -> SsciError:
     sentence = "This server answers in application/fhir+json or application/fhir+xml, FHIR 4.0"
     return _unsupported(sentence, expression, 406)
 

@@ -44,6 +44,9 @@ class Caller:
     request_id: str | None = None
 
 
+ANY_VERSION = 0
+"""As `if_match`: whichever version is current, but there must be one."""
+
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 """How a version came to be, as the history tells it."""
 

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.fhir import operations
+from app.fhir.binary import BINARY
 from app.fhir.including import MAX_INCLUDED
 from app.fhir.layout import Home, Layout, TypeLayout
 from app.fhir.media import ADVERTISED
+from app.fhir.metadata import MODES, SUMMARIES
 from app.fhir.operations import Operation
 from app.fhir.parameters import SPECIAL, modifiers_of
 from app.fhir.patch import PATCH_FORMATS
@@ -40,7 +42,9 @@ def describe_fhir(document: dict[str, Any], registry: Registry, layout: Layout) 
     """`document` with the FHIR API's paths and schemas added."""
     paths: Paths = {
         "/fhir/metadata": {
-            "get": _operation("CapabilityStatement", "server", [], _bodies("CapabilityStatement"))
+            "get": _operation(
+                "What the server can do", "server", _METADATA, _bodies("CapabilityStatement")
+            )
         },
         "/fhir": {"get": _system_search(), "post": _transaction()},
         "/fhir/_search": {"post": _form_search("server", "Search several types")},
@@ -234,7 +238,8 @@ def _response(description: str, schema: str) -> dict[str, Any]:
 
 
 def _content(schema: str) -> dict[str, Any]:
-    return {name: {"schema": _ref(schema)} for name in MEDIA_TYPES}
+    content = {name: {"schema": _ref(schema)} for name in MEDIA_TYPES}
+    return content | {"*/*": _RAW} if schema == BINARY else content
 
 
 def _ref(name: str) -> dict[str, str]:
@@ -263,6 +268,7 @@ def _header(name: str, description: str) -> dict[str, Any]:
 
 
 _OUTCOME = "OperationOutcome"
+_RAW = {"schema": {"description": "The content itself, in its own media type"}}
 _ID = {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 _PREFER = _header("Prefer", "return=minimal, return=representation or return=OperationOutcome")
 _IF_NONE_EXIST = _header("If-None-Exist", "Criteria of a search: created only if nothing matches")
@@ -275,6 +281,19 @@ _COUNT = _query(
     f"Matches per page, at most {MAX_COUNT}; 0: only their number",
     {"type": "integer", "minimum": 0, "default": DEFAULT_COUNT},
 )
+_METADATA = [
+    _query(
+        "mode",
+        "normative: without what is for trial use; terminology: the TerminologyCapabilities",
+        {"type": "string", "enum": list(MODES), "default": "full"},
+    ),
+    _query(
+        "_summary",
+        "Less of the statement, or only its text",
+        {"type": "string", "enum": list(SUMMARIES), "default": "false"},
+    ),
+    _query("_elements", "The top-level elements to show, separated by commas"),
+]
 _HISTORY = [
     _query("_since", "Versions written at or after this instant"),
     _query("_at", "Versions current at some time in this period"),

@@ -1,7 +1,8 @@
 """The order of a search's rows, and where a page begins in it.
 https://hl7.org/fhir/R4/search.html#sort
 
-Resources without a value come last in both directions.
+Resources without a value come last in both directions. Quantities are sorted in base units; behind
+them those whose unit has no such form, by their numbers.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def sort_keys(place: TypeLayout, request: SearchRequest) -> list[Key]:
     """The keys in which a page is read: what was asked, then the type (of several), then the id in
     the direction of the first; all of them reversed for a page before a cursor."""
     sort = request.sort
-    keys = [_sort_key(place, key) for key in sort]
+    keys = [key for each in sort for key in _sort_keys(place, each)]
     descending = bool(sort) and sort[0].descending
     if request.parts:
         keys.append(Key(f"'{place.resource_type}'::text", "text", descending, False))
@@ -55,6 +56,15 @@ def sort_keys(place: TypeLayout, request: SearchRequest) -> list[Key]:
     if request.cursor is not None and request.cursor.backward:
         return [key.reversed for key in keys]
     return keys
+
+
+def _sort_keys(place: TypeLayout, key: SortKey) -> list[Key]:
+    home = place.homes[key.code]
+    if home.kind != "amount":
+        return [_sort_key(place, key)]
+    side = "max" if key.descending else "min"
+    kinds = ("_canonical", "") if home.parameter.type == "quantity" else ("",)
+    return [Key(f"r.{home.column}{kind}_{side}", "numeric", key.descending, True) for kind in kinds]
 
 
 def _sort_key(place: TypeLayout, key: SortKey) -> Key:
@@ -66,13 +76,10 @@ def _sort_key(place: TypeLayout, key: SortKey) -> Key:
     if home.kind == "interval":
         side = "to" if key.descending else "from"
         return Key(f"r.{home.column}_{side}", "timestamptz", key.descending, False)
-    if home.kind == "amount":
-        side = "max" if key.descending else "min"
-        return Key(f"r.{home.column}_{side}", "numeric", key.descending, True)
     if home.on_patient and key.code == "patient":
         return Key("r.patient", "text", key.descending, True)
     column, sign = ("strings", "~") if home.kind == "strings" else ("tokens", ":")
-    if home.parameter.type == "uri":
+    if home.parameter.type == "uri" or home.holds_canonicals:
         sign = "="
     pick = "max" if key.descending else "min"
     prefix = f"{key.code}{sign}"
@@ -110,7 +117,8 @@ def _check(key: Key, value: str | None) -> None:
 
 
 _INSTANT = re.compile(
-    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?)[+-](?:0\d|1[0-5])(?::[0-5]\d){0,2}"
+    r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?)[+-](?:0\d|1[0-5])(?::[0-5]\d){0,2}",
+    re.ASCII,
 )
 _MISSING = frozenset({"infinity", "-infinity"})
 """How PostgreSQL writes the bounds that stand for a missing date."""

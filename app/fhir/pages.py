@@ -19,6 +19,7 @@ from app.fhir.including import (
     Node,
     references_wanted,
     select_by_ids,
+    select_meant,
     select_referring,
 )
 from app.fhir.layout import TypeLayout
@@ -87,6 +88,8 @@ def build_page(request: SearchRequest, rows: Sequence[Record], total: int | None
         following = _cursor(matches[-1], backward=False)
     if matches and (more if backward else came_from):
         preceding = _cursor(matches[0], backward=True)
+    if total is None and not (more or came_from or backward or request.hides_total):
+        total = len(matches)
     if following or preceding:
         first = Cursor(matches[0]["snapshot"], ())
     return Page(
@@ -183,6 +186,7 @@ async def _fetch_round(
     for resource_type, ids in wanted.items():
         ids -= {id for name, id in seen if name == resource_type}
     selects = select_by_ids(compiler.layout, bind, wanted, restricted)
+    selects += select_meant(compiler.layout, bind, nodes, forward, restricted)
     selects += select_referring(compiler.layout, bind, nodes, reverse, restricted)
     if not selects:
         return []

@@ -4,7 +4,8 @@ https://hl7.org/fhir/R4/search.html#modifiers · https://hl7.org/fhir/R4/search.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from app.errors import SsciError
@@ -16,6 +17,7 @@ from app.fhir.criteria import (
     Criterion,
     Has,
     Parts,
+    Reference,
     Text,
     Value,
     all_of,
@@ -23,7 +25,14 @@ from app.fhir.criteria import (
 )
 from app.fhir.filtering import parse_filter_criterion
 from app.fhir.layout import Home, Layout, TypeLayout
-from app.fhir.literals import Reading, parse_value, refused, split_escaped, unescape
+from app.fhir.literals import (
+    Reading,
+    parse_local,
+    parse_value,
+    refused,
+    split_escaped,
+    unescape,
+)
 
 MAX_VALUES = 500
 MAX_DEPTH = 10
@@ -43,14 +52,22 @@ _MODIFIERS: Mapping[str, Mapping[str, str]] = {
         "of-type": "Identifier",
     },
     "reference": {"missing": "", "identifier": ""},
+    "canonical": {"missing": "", "above": "", "below": ""},
     "uri": {"missing": "", "above": "", "below": ""},
     "string": {"missing": "", "exact": "", "contains": "", "text": ""},
     "date": {"missing": ""},
     "number": {"missing": ""},
     "quantity": {"missing": ""},
 }
-"""By parameter type: modifier → what it needs (a FHIR type among the values; codes)."""
+"""By parameter type (`canonical`: references of that kind): modifier → what it needs (a FHIR type
+among the values; codes)."""
 
+_FEW_MODIFIERS: Mapping[str, frozenset[str]] = {
+    "id": frozenset({"missing", "not"}),
+    "last_updated": frozenset({"missing"}),
+    "words": frozenset(),
+    "composite": frozenset(),
+}
 _CODED = frozenset({"CodeableConcept", "Coding", "code"})
 TERMINOLOGY_MODIFIERS = frozenset({"in", "not-in", "above", "below"})
 
@@ -79,9 +96,9 @@ SPECIAL: Mapping[str, Special] = {
 
 def modifiers_of(home: Home) -> frozenset[str]:
     """The modifiers that this parameter takes (types of a reference not counted)."""
-    if home.kind in ("id", "last_updated", "words", "composite"):
-        return frozenset()
-    known = _MODIFIERS[home.parameter.type].items()
+    if home.kind in _FEW_MODIFIERS:
+        return _FEW_MODIFIERS[home.kind]
+    known = _MODIFIERS["canonical" if home.holds_canonicals else home.parameter.type].items()
     return frozenset(modifier for modifier, needs in known if _is_met(home, needs))
 
 
@@ -142,20 +159,16 @@ def _reference(reading: Reading, resource_type: str, code: str) -> Home | None:
     return home if home and home.parameter.type == "reference" else None
 
 
-def holds_canonicals(home: Home) -> bool:
-    """Whether the references are addresses that may be anywhere, so that none can be followed."""
-    return not set(home.parameter.values) - {"canonical", "uri"}
-
-
 def targets_of(layout: Layout, home: Home) -> tuple[str, ...]:
-    """The types of this server to which the reference may lead; none for a canonical, which names
-    an address that may be anywhere."""
+    """The types of this server to which the reference may lead: a canonical to those that have
+    such an address."""
     if home.parameter.code == "patient":
         return ("Patient",)
-    if holds_canonicals(home):
-        return ()
     targets = home.parameter.targets or tuple(layout)
-    return tuple(target for target in targets if target in layout)
+    held = tuple(target for target in targets if target in layout)
+    if home.holds_canonicals:
+        return tuple(target for target in held if layout[target].is_canonical)
+    return held
 
 
 def _parse_chain(
@@ -168,8 +181,6 @@ def _parse_chain(
     if home is None:
         raise _unknown(name, place, code)
     targets = targets_of(reading.layout, home)
-    if holds_canonicals(home):
-        raise refused(name, f"'{code}' holds canonical addresses, which can't be followed")
     if wanted and wanted not in targets:
         raise refused(name, f"'{code}' does not refer to {wanted}")
     found: list[Criterion] = []
@@ -215,14 +226,36 @@ def _parse_condition(reading: Reading, place: TypeLayout, name: str, value: str)
     home = place.homes.get(code)
     if home is None:
         raise _unknown(name, place, code)
-    _check_modifier(home, name, modifier)
+    _check_modifier(reading, home, name, modifier)
     texts = split_escaped(_with_offset(home, value), ",")
     if len(texts) > MAX_VALUES:
         raise refused(name, f"more than {MAX_VALUES} values", code="too-costly")
+    if home.holds_canonicals and modifier not in _MODIFIERS["canonical"]:
+        held = (_parse_canonical(reading, home, name, modifier, unescape(text)) for text in texts)
+        return any_of(chain.from_iterable(held))
     values = [parse_value(reading, place, home, name, modifier, text) for text in texts]
     if home.kind == "composite":
         return any_of(_composite(place, home, each) for each in values)
     return Condition(code, modifier or None, tuple(values))
+
+
+def _parse_canonical(
+    reading: Reading, home: Home, name: str, modifier: str, text: str
+) -> Iterator[Criterion]:
+    """The address as sent; a resource of this server, by `Type/id` or its id, also by what the
+    canonical means. https://hl7.org/fhir/R4/references.html#canonical"""
+    code, local = home.parameter.code, parse_local(reading, text)
+    yield Condition(code, None, (Reference(url=f"{local.type}/{local.id}" if local else text),))
+    if local is None and ("/" in text or ":" in text):
+        return
+    targets = targets_of(reading.layout, home)
+    wanted = local.type if local else modifier
+    if modifier and wanted != modifier:
+        raise refused(name, f"'{text}' is no {modifier}")
+    for target in targets:
+        if wanted in ("", target):
+            by_id = Condition("_id", None, (Text(local.id if local else text),))
+            yield Chain(code, target, by_id)
 
 
 def _with_offset(home: Home, value: str) -> str:
@@ -230,10 +263,11 @@ def _with_offset(home: Home, value: str) -> str:
     return value.replace(" ", "+") if home.parameter.type == "date" else value
 
 
-def _check_modifier(home: Home, name: str, modifier: str) -> None:
+def _check_modifier(reading: Reading, home: Home, name: str, modifier: str) -> None:
     if not modifier or modifier in modifiers_of(home):
         return
-    if home.parameter.type == "reference" and modifier in home.parameter.targets:
+    types = home.parameter.targets or tuple(reading.layout)
+    if home.parameter.type == "reference" and modifier in types:
         return
     known = ", ".join(sorted(modifiers_of(home))) or "none"
     raise refused(

@@ -53,6 +53,7 @@ def _unsupported() -> SsciError:
         expression="http.Content-Type",
         code="not-supported",
         status=415,
+        headers={"Accept-Patch": ", ".join(PATCH_FORMATS)},
     )
 
 

@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from app.errors import Category, SsciError, error
-from app.fhir.request import Reading, SearchRequest, parse_search, split_query
+from app.fhir.model import ANY_VERSION
+from app.fhir.queries import split_query
+from app.fhir.request import Reading, SearchRequest, parse_search
 
 NO_VERSION = -1
 """A tag that is well formed, but can't be a version of this server."""
 
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _OF_THE_RESULT = frozenset(
     {
@@ -27,6 +30,7 @@ _OF_THE_RESULT = frozenset(
 )
 _IGNORED = frozenset({"_format", "_pretty"})
 _RETURNS = ("minimal", "representation", "OperationOutcome")
+_HANDLINGS = ("strict", "lenient")
 
 
 def parse_version_tag(text: str, expression: str = "http.If-Match") -> int:
@@ -38,12 +42,15 @@ def parse_version_tag(text: str, expression: str = "http.If-Match") -> int:
 
 
 def _version(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else NO_VERSION
+    return int(text) if _NUMBER.fullmatch(text) else NO_VERSION
 
 
 def if_match(headers: Mapping[str, str]) -> int | None:
+    """The version that must be current; ANY_VERSION for `*`."""
     tag = headers.get("if-match")
-    return parse_version_tag(tag) if tag else None
+    if tag is None:
+        return None
+    return ANY_VERSION if tag.strip() == "*" else parse_version_tag(tag)
 
 
 def is_if_none_match_any(headers: Mapping[str, str]) -> bool:
@@ -78,17 +85,38 @@ def version_headers(version: int, last_updated: datetime) -> tuple[tuple[bytes, 
 
 def preferred_return(headers: Mapping[str, str], otherwise: str = "representation") -> str:
     """`minimal`, `representation` or `OperationOutcome`."""
-    wishes = _wishes(headers)
-    return next((name for name in _RETURNS if f"return={name}" in wishes), otherwise)
+    return _preferred(headers, "return", _RETURNS) or otherwise
 
 
 def is_lenient(headers: Mapping[str, str]) -> bool:
-    return "handling=lenient" in _wishes(headers)
+    return _preferred(headers, "handling", _HANDLINGS) == "lenient"
 
 
-def _wishes(headers: Mapping[str, str]) -> list[str]:
-    prefer = headers.get("prefer", "").replace(" ", "").replace('"', "")
-    return re.split("[,;]", prefer)
+def returned_as(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """Preference-Applied, for an answer to a write: https://www.rfc-editor.org/rfc/rfc7240"""
+    return _applied("return", _preferred(headers, "return", _RETURNS))
+
+
+def handled_as(headers: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """Preference-Applied, for an answer that depends on parameters."""
+    return _applied("handling", _preferred(headers, "handling", _HANDLINGS))
+
+
+def _applied(name: str, value: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    return ((b"preference-applied", f"{name}={value}".encode("ascii")),) if value else ()
+
+
+def _preferred(headers: Mapping[str, str], name: str, known: tuple[str, ...]) -> str | None:
+    """What is preferred first, if it is one of the known values."""
+    prefer = headers.get("prefer", "")
+    if name not in prefer.lower():
+        return None
+    for wish in prefer.split(","):
+        key, _, value = wish.partition(";")[0].partition("=")
+        if key.strip().lower() == name:
+            given = value.strip().strip('"').strip()
+            return given if given in known else None
+    return None
 
 
 def parse_criteria(
@@ -98,6 +126,7 @@ def parse_criteria(
 
     Strict whatever the client prefers: a criterion that was ignored would widen what is written.
     """
+    query = query.removeprefix(f"{reading.base_url}/") if reading.base_url else query
     query = query.removeprefix(resource_type).removeprefix("?")
     parameters = [each for each in split_query(query) if each[0] not in _IGNORED]
     for name, _ in parameters:

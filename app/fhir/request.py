@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
-from urllib.parse import unquote_plus
 
 import orjson
 
@@ -42,7 +41,7 @@ from app.fhir.criteria import (
 )
 from app.fhir.layout import Home, TypeLayout
 from app.fhir.literals import Reading, refused, split_escaped
-from app.fhir.parameters import holds_canonicals, modifiers_of, parse_criterion, targets_of
+from app.fhir.parameters import modifiers_of, parse_criterion, targets_of
 
 __all__ = [
     "DEFAULT_COUNT",
@@ -75,7 +74,6 @@ __all__ = [
     "parse_search",
     "parse_system_search",
     "split_escaped",
-    "split_query",
 ]
 
 DEFAULT_COUNT = 50
@@ -161,16 +159,15 @@ class SearchRequest:
         """Only the number of matches is wanted."""
         return self.summary == "count" or self.count == 0
 
+    @property
+    def hides_total(self) -> bool:
+        """`_total=none`: not even a total that costs nothing is wanted."""
+        return ("_total", "none") in self.used
+
 
 MAX_PARAMETERS = 500
 MAX_TOTAL_VALUES = 2000
 _LOWER_BOUND = frozenset({"ge", "gt", "sa", "eq", "ap"})
-
-
-def split_query(query: str) -> list[tuple[str, str]]:
-    """Names and values in order, percent-decoded, repeated names and empty values kept."""
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
 
 
 Parameters = Iterable[tuple[str, str]]
@@ -449,8 +446,6 @@ def _check_include(reading: Reading, name: str, source: str, code: str, target: 
     if home is None or home.parameter.type != "reference":
         raise refused(name, f"'{source}:{code}' is not a reference search parameter")
     targets = targets_of(reading.layout, home)
-    if holds_canonicals(home):
-        raise refused(name, f"'{source}:{code}' holds canonical addresses, which can't be followed")
     if target is not None and target not in targets:
         raise refused(name, f"'{source}:{code}' does not refer to {target}")
 
@@ -463,7 +458,7 @@ def dump_cursor(cursor: Cursor) -> str:
     return base64.urlsafe_b64encode(held).rstrip(b"=").decode("ascii")
 
 
-_SNAPSHOT = re.compile(r"\d{1,18}:\d{1,18}:(\d{1,18}(,\d{1,18})*)?")
+_SNAPSHOT = re.compile(r"[0-9]{1,18}:[0-9]{1,18}:([0-9]{1,18}(,[0-9]{1,18})*)?")
 
 
 def parse_cursor(text: str) -> Cursor:

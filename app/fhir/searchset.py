@@ -4,11 +4,12 @@ https://hl7.org/fhir/R4/bundle.html#searchset
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode
+import uuid
 
 from app.fhir.codec import dump_json
 from app.fhir.model import Json
 from app.fhir.pages import Found, Page
+from app.fhir.queries import join_query
 from app.fhir.registry import Registry
 from app.fhir.request import Cursor, SearchRequest, dump_cursor
 from app.fhir.summary import elements, summarise
@@ -32,7 +33,9 @@ def build_searchset(
     ]
     if outcome is not None:
         body = dump_json(outcome)
-        entries.append(b'{"resource":%b,"search":{"mode":"outcome"}}' % body)
+        name = uuid.uuid5(uuid.NAMESPACE_OID, body.decode()).urn.encode()
+        entry = b'{"fullUrl":"%b","resource":%b,"search":{"mode":"outcome"}}' % (name, body)
+        entries.append(entry)
     total = b'"total":%d,' % page.total if page.total is not None else b""
     tail = b',"entry":[' + b",".join(entries) + b"]" if entries else b""
     links = dump_json(_links(base_url, request, page))
@@ -77,7 +80,7 @@ def search_url(base_url: str, request: SearchRequest, cursor: Cursor | None) -> 
     parameters = list(request.used)
     if cursor is not None:
         parameters.append(("_cursor", dump_cursor(cursor)))
-    query = urlencode(parameters, quote_via=quote, safe=":/|,$")
+    query = join_query(parameters)
     address = request.address or request.resource_type
     url = f"{base_url}/{address}" if address else base_url
     return f"{url}?{query}" if query else url

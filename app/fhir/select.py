@@ -23,10 +23,10 @@ from app.fhir.conditions import (
 )
 from app.fhir.criteria import Condition, Criterion, Token
 from app.fhir.including import FEW_TARGETS, MAX_INCLUDED, include_on_page, targets_of_include
-from app.fhir.layout import Layout, TypeLayout
+from app.fhir.layout import HotToken, Layout, TypeLayout
 from app.fhir.model import EVERYTHING, Restriction
 from app.fhir.order import Key, after_cursor, snapshot_of, sort_keys
-from app.fhir.request import SearchRequest, SortKey
+from app.fhir.request import Include, SearchRequest, SortKey
 
 ESTIMATED = 10_000
 """Up to here `_total=estimate` counts; beyond, it is the planner's guess."""
@@ -198,8 +198,12 @@ class Compiler:
         limit: int | None,
     ) -> str:
         """A row per match of one type: read through an index wherever there is one, since all of
-        them have to be read."""
+        them have to be read; from the narrow table where that tells enough."""
         place = self.layout[part.resource_type]
+        narrow = self._narrow(scope, place, part, request)
+        if narrow:
+            text = f"SELECT 1 FROM fhir.{place.table}_hot h WHERE {every(narrow)}"
+            return f"({text} LIMIT {limit})" if limit is not None else f"({text})"
         compiler = Clauses(self.layout, _never_dense)
         clauses = compiler.compile(scope, place, part.conditions, led=False)
         filters = self._filters(scope, place, request, snapshot)
@@ -209,6 +213,13 @@ class Compiler:
             then = [*(clause.sql for clause in clauses), *filters, *superseded(snapshot)]
             text += f" UNION ALL SELECT 1 FROM fhir.{place.table}_history r WHERE {every(then)}"
         return f"({text} LIMIT {limit})" if limit is not None else f"({text})"
+
+    def _narrow(
+        self, scope: Scope, place: TypeLayout, part: SearchRequest, request: SearchRequest
+    ) -> list[str]:
+        if request.cursor or request.is_poll or not scope.restriction.is_open:
+            return []
+        return _hot_alone(scope.bind, place, part.conditions)
 
     # ---- includes
 
@@ -238,7 +249,7 @@ def includes_apart(layout: Layout, request: SearchRequest) -> bool:
     if not request.includes:
         return False
     plain = not request.parts and all(
-        not include.reverse and not include.iterate and include.code != "*"
+        not include.reverse and not include.iterate and not _is_indirect(layout, include)
         for include in request.includes
     )
     return (
@@ -246,6 +257,11 @@ def includes_apart(layout: Layout, request: SearchRequest) -> bool:
         or sum(len(targets_of_include(layout, include)) for include in request.includes)
         > FEW_TARGETS
     )
+
+
+def _is_indirect(layout: Layout, include: Include) -> bool:
+    """Whether the references do not name what they lead to: many of them, or canonicals."""
+    return include.code == "*" or layout[include.source].homes[include.code].holds_canonicals
 
 
 _NO_REFERENCES = "NULL::text[] AS tokens, NULL::text AS patient"
@@ -284,7 +300,19 @@ def _hot_conditions(bind: Binder, place: TypeLayout, request: SearchRequest) -> 
     if place.hot is None or request.sort != (SortKey(place.hot.date, True),):
         return []
     conditions = [each for each in request.conditions if isinstance(each, Condition)]
-    found = [c for c in conditions if c.code == place.hot.token and not c.modifier]
+    where = _hot_token(bind, place, conditions)
+    if not where:
+        return []
+    for condition in conditions:
+        where += _hot_condition(bind, place, condition)
+    if request.cursor is not None and request.cursor.keys:
+        where.append(_hot_cursor(bind, place, request))
+    return where
+
+
+def _hot_token(bind: Binder, place: TypeLayout, conditions: Sequence[Condition]) -> list[str]:
+    """The one code that is asked for, if it is one."""
+    found = [each for each in conditions if place.hot and _is_hot(place.hot, each)]
     if len(found) != 1 or len(found[0].values) != 1:
         return []
     token = found[0].values[0]
@@ -293,11 +321,26 @@ def _hot_conditions(bind: Binder, place: TypeLayout, request: SearchRequest) -> 
     where = [f"h.code = {bind(token.code)}"]
     if token.system is not None:
         where.append(f"{bind(token.system)} = ANY(h.systems)")
-    for condition in conditions:
-        where += _hot_condition(bind, place, condition)
-    if request.cursor is not None and request.cursor.keys:
-        where.append(_hot_cursor(bind, place, request))
     return where
+
+
+def _is_hot(hot: HotToken, condition: Condition) -> bool:
+    return condition.code == hot.token and not condition.modifier
+
+
+def _hot_alone(bind: Binder, place: TypeLayout, criteria: Sequence[Criterion]) -> list[str]:
+    """The criteria as conditions on the narrow table alone; none where it can't tell all."""
+    conditions = [each for each in criteria if isinstance(each, Condition)]
+    if place.hot is None or len(conditions) < len(criteria):
+        return []
+    mark = len(bind.values)
+    where = _hot_token(bind, place, conditions)
+    others = [each for each in conditions if not _is_hot(place.hot, each)]
+    parts = [_hot_condition(bind, place, each) for each in others]
+    if where and all(parts):
+        return [*where, *(text for part in parts for text in part)]
+    del bind.values[mark:]
+    return []
 
 
 def _hot_condition(bind: Binder, place: TypeLayout, condition: Condition) -> list[str]:

@@ -11,11 +11,11 @@ import asyncio
 import copy
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import asyncpg
 
@@ -23,6 +23,7 @@ from app.database import Database, ReadConnection, WriteConnection
 from app.errors import Category, Issue, SsciError, error
 from app.fhir.conditions import Binder
 from app.fhir.expression import Extractor
+from app.fhir.grouping import Grouping
 from app.fhir.history import (
     HistoryPage,
     HistoryRequest,
@@ -39,6 +40,7 @@ from app.fhir.model import (
     Change,
     Contributor,
     Json,
+    Moment,
     Operation,
 )
 from app.fhir.pages import Found, Page, fetch_page
@@ -46,13 +48,15 @@ from app.fhir.profiles import ProfileShelf
 from app.fhir.registry import Registry
 from app.fhir.request import SearchRequest
 from app.fhir.select import Compiler
-from app.fhir.writing import Also, LostRaceError, Validate, Work, Writer
+from app.fhir.writing import Also, LostRaceError, Validate, Work, Writer, is_plain_creation
 
 __all__ = ["Density", "Found", "Page", "Store", "Stored", "iterate_history", "open_store"]
 
 ATTEMPTS = 5
 POLL_PATIENCE = 0.25
 """Seconds that a poll waits for the caller's own last write to come before the safe horizon."""
+
+Result = TypeVar("Result")
 
 _VERSION = "id, version, last_updated, method, created, body"
 
@@ -89,6 +93,7 @@ class Store:
             layout, indexers, validate, contributors, self._compiler, base_url, self._examine
         )
         self._last_xid = 0
+        self._grouping: Grouping | None = Grouping(self._carry_out_alone, self._create_together)
 
     @property
     def compiler(self) -> Compiler:
@@ -118,11 +123,28 @@ class Store:
 
     async def carry_out(self, caller: Caller, work: Work) -> list[list[Change]]:
         """The same, with all that a transaction may ask for; the changes of each operation."""
-        work = replace(work, operations=await self._writer.prepared(work.operations, work.places))
+        given = work.operations, work.places, work.size
+        work = replace(work, operations=await self._writer.prepared(*given))
+        if self._grouping is not None and is_plain_creation(work):
+            return await self._grouping.carry_out(caller, work)
+        return await self._carry_out_alone(caller, work)
+
+    async def _carry_out_alone(self, caller: Caller, work: Work) -> list[list[Change]]:
+        return await self._insist(lambda connection: self._writer.apply(connection, caller, work))
+
+    async def _create_together(
+        self, works: Sequence[tuple[Caller, Work]]
+    ) -> list[list[list[Change]]]:
+        return await self._insist(lambda each: self._writer.create_together(each, works))
+
+    async def _insist(
+        self, apply: Callable[[WriteConnection], Awaitable[tuple[Result, Moment]]]
+    ) -> Result:
+        """A transaction, tried again where another came between."""
         for attempt in range(ATTEMPTS):
             try:
                 async with self._database.writing() as connection:
-                    changes, moment = await self._writer.apply(connection, caller, work)
+                    changes, moment = await apply(connection)
             except (*_RACES, SsciError) as race:
                 if not _is_race(race):
                     raise
@@ -151,6 +173,7 @@ class Store:
         """This store, reading in the transaction of `connection`."""
         inner = copy.copy(self)
         inner._database = _Joined(connection)
+        inner._grouping = None
         inner._last_xid = 0
         return inner
 

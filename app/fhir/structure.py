@@ -15,14 +15,12 @@ from typing import Any
 from app.errors import Issue
 from app.fhir.lexical import EMPTY, Fault, check_string, wrong_kind
 from app.fhir.patient_policy import PatientPolicy, check_patient_reference, check_person
+from app.fhir.places import Place, render_place
 from app.fhir.references import Scope
 from app.fhir.rules import Rule, RuleBook, TypeRules
 from app.fhir.shapes import RESOURCE, RESOURCE_TYPE
 
 MAX_ISSUES = 50
-
-Place = tuple[Any, str, int | None]
-"""(place of the parent or None, name, position in its list or None)."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LINK = re.compile(r"""(?:src|href)\s*=\s*["'](#[^"']*)["']""")
@@ -52,16 +50,6 @@ class Walk:
     policy: PatientPolicy
     scope: Scope
     found: Findings
-
-
-def render_place(place: Place) -> str:
-    """The FHIRPath expression of a place: `Observation.component[2].valueQuantity.value`."""
-    parts: list[str] = []
-    here: Place | None = place
-    while here is not None:
-        here, name, position = here
-        parts.append(name if position is None else f"{name}[{position}]")
-    return ".".join(reversed(parts))
 
 
 def walk_resource(

@@ -56,6 +56,11 @@ def elements(registry: Registry, body: bytes, names: Collection[str]) -> bytes:
     return _tagged(_pruned(resource, tree))
 
 
+def prune(resource: Json, tree: Tree) -> bytes:
+    """The resource with what is in the tree, tagged."""
+    return _tagged(_pruned(resource, tree))
+
+
 def _tagged(resource: Json) -> bytes:
     meta = dict(resource.get("meta") or {})
     tags = meta.get("tag", [])

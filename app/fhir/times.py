@@ -19,7 +19,8 @@ _INSTANT = timedelta(microseconds=1)
 _DATE_TIME = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
     r"(?:T(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,60}))?)?"
-    r"(?P<zone>Z|[+-]\d{2}:\d{2})?)?)?)?"
+    r"(?P<zone>Z|[+-]\d{2}:\d{2})?)?)?)?",
+    re.ASCII,
 )
 
 
@@ -41,6 +42,11 @@ def parse_date(text: str, zone: tzinfo) -> Interval:
         start, end = _midnight(first, zone), _midnight(after, zone)
         return Interval(start, end) if start < end else _interval(start, _INSTANT)
     return _time(part, zone)
+
+
+def instant_text(at: datetime) -> str:
+    """An instant as every answer of the server writes it: UTC, microseconds, `Z`."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def parse_period(period: Mapping[str, Any], zone: tzinfo) -> Interval:

@@ -23,12 +23,12 @@ from typing import Final
 from xml.etree import ElementTree
 
 DIGITS = 40
-"""Significant digits of a canonical value; a FHIR decimal has at most 28."""
+"""Significant digits of a canonical value, unless the value itself has more."""
 
 MAX_CODE = 100
-_MAX_MAGNITUDE = 300
+_MAX_MAGNITUDE = 20_000
 _EXTREME = Fraction(10**100)
-_EXACT = Context(prec=1000)
+_EXACT = Context(prec=3000)
 _ROUNDED = Context(prec=DIGITS)
 
 Dimension = tuple[tuple[str, int], ...]
@@ -73,7 +73,13 @@ def canonical(value: Decimal, code: str) -> tuple[Decimal, str] | None:
         return None
     shifted = _EXACT.add(value, scale.offset)
     product = _EXACT.multiply(shifted, scale.numerator)
-    return _ROUNDED.divide(product, scale.denominator), scale.key
+    return _rounded_for(value).divide(product, scale.denominator), scale.key
+
+
+def _rounded_for(value: Decimal) -> Context:
+    """A context in which values that differ stay apart."""
+    digits = len(value.as_tuple().digits)
+    return _ROUNDED if digits < DIGITS - 10 else Context(prec=digits + DIGITS)
 
 
 @lru_cache(maxsize=4096)

@@ -6,9 +6,9 @@ Locks of criteria and ids come first, then `fhir.begin_write()`: see `resolution
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from app.database import WriteConnection
 from app.errors import Category, Issue, SsciError, error, errors
@@ -42,11 +42,19 @@ from app.fhir.resolution import (
 )
 from app.fhir.rows import Copy, TypeWriter, new_id
 from app.fhir.select import Compiler
+from app.fhir.unhurried import LARGE_BYTES, unhurried
+from app.fhir.visibility import refuse_hidden
 
 MAX_ISSUES = 100
 PAUSE_EVERY = 50
-"""Resources after which a long validation lets other requests have their turn."""
+"""Entries after which a long Bundle lets other requests have their turn."""
+USUAL_BYTES = 1000
+"""Of one resource, where its size is not known."""
 ROWS_AT_ONCE = 200
+FEW = 5
+"""The most operations of a work that shares its transaction with others."""
+
+T = TypeVar("T")
 
 Also = Callable[[Sequence[Change], Moment], Sequence[Statement]]
 Validate = Callable[[Json, str], None]
@@ -67,7 +75,8 @@ class Work:
     `[type]/[id]` in the resources → criteria of the one resource that is meant, among what is
     stored and what the other operations write. `also` gives further statements of the transaction;
     `before_commit` may read on the connection (`Store.within`). Both may run again after a lost
-    race. `check_references`: 422 for a reference to what does not exist.
+    race. `check_references`: 422 for a reference to what does not exist. `size`: the bytes in which
+    the operations came, where one may have many.
     """
 
     operations: Sequence[Operation]
@@ -76,6 +85,7 @@ class Work:
     also: Also | None = None
     before_commit: Callable[[WriteConnection], Awaitable[None]] | None = None
     check_references: bool = False
+    size: int = 0
 
 
 class Writer:
@@ -101,18 +111,11 @@ class Writer:
         self._writer = {name: TypeWriter(place) for name, place in layout.items()}
 
     async def prepared(
-        self, operations: Sequence[Operation], places: Sequence[str]
+        self, operations: Sequence[Operation], places: Sequence[str], size: int = 0
     ) -> list[Operation]:
         """The operations with ids, validated: an error lists the issues of all of them."""
-        refusals: list[SsciError] = []
-        for number, operation in enumerate(operations):
-            if number % PAUSE_EVERY == PAUSE_EVERY - 1:
-                await asyncio.sleep(0)  # let others have their turn
-            try:
-                if isinstance(operation, Create | Update):
-                    self.check(operation.resource)
-            except SsciError as refusal:
-                refusals.append(placed(refusal, places[number]) if places else refusal)
+        size = max(size, len(operations) * USUAL_BYTES)
+        refusals = await unhurried(size, self._refusals, operations, places)
         if refusals:
             issues = [issue for refusal in refusals for issue in refusal.issues]
             raise errors(refusals[0].category, issues[:MAX_ISSUES], refusals[0].status)
@@ -122,6 +125,16 @@ class Writer:
             else operation
             for operation in operations
         ]
+
+    def _refusals(self, operations: Sequence[Operation], places: Sequence[str]) -> list[SsciError]:
+        refusals: list[SsciError] = []
+        for number, operation in enumerate(operations):
+            try:
+                if isinstance(operation, Create | Update):
+                    self.check(operation.resource)
+            except SsciError as refusal:
+                refusals.append(placed(refusal, places[number]) if places else refusal)
+        return refusals
 
     def check(self, resource: Json) -> None:
         """Return if the resource may be stored, else raise all that is wrong with it."""
@@ -141,6 +154,7 @@ class Writer:
         """Lock and search, take a place in the order of writers, then read, decide and write."""
         resolved, moment = await self._begin(connection, caller, work)
         groups = resolved.plain
+        await refuse_hidden(connection, self._compiler, caller, map(key_of, _flat(groups)))
         decided: dict[Key, Change] = {}
         places = _places(work, groups)
         later = [_mentions(group, work.references) for group in groups]
@@ -156,6 +170,29 @@ class Writer:
             await self._carry(connection, rest, resolved, moment, decided, places)
         changes = [[decided[key_of(operation)] for operation in group] for group in groups]
         await self._complete(connection, caller, work, resolved, changes, decided, moment)
+        return changes, moment
+
+    async def create_together(
+        self, connection: WriteConnection, works: Sequence[tuple[Caller, Work]]
+    ) -> tuple[list[list[list[Change]]], Moment]:
+        """The works, each of `is_plain_creation`, in one transaction: as if they were one, but that
+        each keeps its caller. Fails as a whole."""
+        moment = await _begin(connection, ())
+        decided: list[dict[Key, Change]] = []
+        for _, work in works:
+            decided.append({})
+            plain = [each for each in work.operations if isinstance(each, Create)]
+            decide(plain, {}, moment, self.check, decided[-1], {})
+        written = _flat(list(each.values()) for each in decided)
+        await self._store(connection, written, moment)
+        await self._check_profiles(connection, written, {})
+        for contribute in self._contributors:
+            statements = (
+                contribute(caller, list(changes.values()), moment)
+                for (caller, _), changes in zip(works, decided, strict=True)
+            )
+            await _run(connection, _merged(statements))
+        changes = [[[change] for change in each.values()] for each in decided]
         return changes, moment
 
     async def _begin(
@@ -283,7 +320,8 @@ class Writer:
             held = by_type[resource_type]
             for start in range(0, len(held), ROWS_AT_ONCE):
                 rows = held[start : start + ROWS_AT_ONCE]
-                await _run(connection, writer.statements(rows, indexer, moment))
+                size = sum(len(each.body or b"") for each in rows)
+                await _run(connection, writer.statements(rows, indexer, moment), size)
 
 
 async def _find_nothing(_criteria: SearchRequest, _limit: int) -> list[tuple[str, int]]:
@@ -325,8 +363,12 @@ def _mentions(group: Sequence[Plain], references: Mapping[str, SearchRequest]) -
     )
 
 
-async def _run(connection: WriteConnection, statements: Iterable[Statement | Copy]) -> None:
-    for statement in statements:
+async def _run(
+    connection: WriteConnection, statements: Iterable[Statement | Copy], size: int = 0
+) -> None:
+    """`size`: the bytes from which the statements are yet to be made."""
+    left = iter(statements)
+    while (statement := await unhurried(size, next, left, None)) is not None:
         if isinstance(statement, Copy):
             await connection.copy(statement.table, statement.columns, statement.rows)
         elif len(statement.rows) == 1:
@@ -344,5 +386,29 @@ def _places(work: Work, groups: Sequence[Sequence[Plain]]) -> dict[Key, str]:
     }
 
 
-def _flat(groups: Iterable[Sequence[Plain]]) -> list[Plain]:
+def is_plain_creation(work: Work) -> bool:
+    """Whether the work can't meet any other's: new resources under ids of their own, nothing
+    searched, nothing read, nothing beside, and little of it."""
+    return (
+        len(work.operations) <= FEW
+        and work.size <= LARGE_BYTES
+        and all(isinstance(e, Create) and e.if_none_exist is None for e in work.operations)
+        and not (work.places or work.references or work.check_references)
+        and work.also is None
+        and work.before_commit is None
+    )
+
+
+def _merged(of_each: Iterable[Sequence[Statement]]) -> Iterator[Statement]:
+    """The statements of all works, each text once with the rows of all; merged are only those of
+    works whose texts are the same, so that the order within a work is kept."""
+    alike: dict[tuple[str, ...], list[Sequence[Statement]]] = {}
+    for statements in of_each:
+        alike.setdefault(tuple(each.sql for each in statements), []).append(statements)
+    for texts, works in alike.items():
+        for sql, same in zip(texts, zip(*works, strict=True), strict=True):
+            yield Statement(sql, [row for statement in same for row in statement.rows])
+
+
+def _flat(groups: Iterable[Sequence[T]]) -> list[T]:
     return [each for group in groups for each in group]

@@ -26,16 +26,25 @@ _WHITE = " \t\r\n"
 _UTF_8 = frozenset({"utf-8", "us-ascii"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class XmlNode:
-    """An element of the FHIR namespace, or an XHTML one, of which `xhtml` is the whole text."""
+    """An element of the FHIR namespace, or an XHTML one, of which `xhtml` is the whole text.
+
+    `at` is its first byte. Not frozen, which would take as long as the rest of the reading.
+    """
 
     name: str
     attributes: dict[str, str]
-    line: int
-    column: int
+    at: int
     xhtml: str | None = None
     children: list[XmlNode] = field(default_factory=list)
+
+
+def place_of(data: bytes, at: int) -> tuple[int, int]:
+    """Line and column, both from 1, of a byte of a document in UTF-8."""
+    before = data[:at].decode(errors="replace").removeprefix("\ufeff")
+    lines = _LINE_END.sub("\n", before).split("\n")
+    return len(lines), len(lines[-1]) + 1
 
 
 def parse_tree(data: bytes) -> XmlNode:
@@ -61,7 +70,8 @@ class _Reader:
         self._open: list[XmlNode] = []
         self._root: XmlNode | None = None
         self._xhtml_depth = 0
-        self._xhtml_start = (0, 0, 0)
+        self._xhtml_start = 0
+        self._names: dict[str, str | None] = {}
         self._declared: list[str | None] = []
         self._namespaces: dict[str | None, list[str | None]] = {}
         self._needed = ""
@@ -114,19 +124,28 @@ class _Reader:
         declared, self._declared = self._declared, []
         if len(self._open) + self._xhtml_depth >= MAX_DEPTH:
             self._refuse(f"Elements nest more than {MAX_DEPTH} deep")
-        namespace, _, name = tag.rpartition(" ")
         if self._xhtml_depth:
             self._xhtml_depth += 1
-        elif namespace == XHTML and self._open:
-            self._start_xhtml(declared)
-        elif namespace == FHIR:
+            return
+        name = self._name_of(tag)
+        if name is not None:
             self._start_element(name, attributes)
+        elif tag.startswith(f"{XHTML} ") and self._open:
+            self._start_xhtml(declared)
         else:
             self._refuse(f"An element must be of the namespace {FHIR}")
 
+    def _name_of(self, tag: str) -> str | None:
+        """The name of an element of FHIR; few are there, and often."""
+        if tag not in self._names:
+            namespace, _, name = tag.rpartition(" ")
+            self._names[tag] = name if namespace == FHIR else None
+        return self._names[tag]
+
     def _start_element(self, name: str, attributes: dict[str, str]) -> None:
-        kept = {key: text for key, text in attributes.items() if key not in _IGNORED_ATTRIBUTES}
-        node = XmlNode(name, kept, *self._place())
+        if not _IGNORED_ATTRIBUTES.isdisjoint(attributes):
+            attributes = {k: text for k, text in attributes.items() if k not in _IGNORED_ATTRIBUTES}
+        node = XmlNode(name, attributes, self._parser.CurrentByteIndex)
         if self._open:
             self._open[-1].children.append(node)
         else:
@@ -149,7 +168,7 @@ class _Reader:
 
     def _start_xhtml(self, declared: list[str | None]) -> None:
         self._xhtml_depth = 1
-        self._xhtml_start = (self._parser.CurrentByteIndex, *self._place())
+        self._xhtml_start = self._parser.CurrentByteIndex
         outer = {
             prefix: uris[-1]
             for prefix, uris in self._namespaces.items()
@@ -158,12 +177,12 @@ class _Reader:
         self._needed = "".join(_declare(prefix, uri) for prefix, uri in outer.items())
 
     def _end_xhtml(self, name: str) -> None:
-        start, line, column = self._xhtml_start
+        start = self._xhtml_start
         opened = _START_TAG.match(self._data, start)
         assert opened is not None, "expat found a start tag here"
         rest = self._data[opened.end() : self._end_of_tag(opened[1])]
         written = _LINE_END.sub("\n", f"{opened[0].decode()}{self._needed}{rest.decode()}")
-        self._open[-1].children.append(XmlNode(name, {}, line, column, written))
+        self._open[-1].children.append(XmlNode(name, {}, start, written))
 
     def _end_of_tag(self, name: bytes) -> int:
         """expat stands before an end tag, but behind a tag that is its own end (`<div/>`)."""

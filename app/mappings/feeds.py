@@ -19,7 +19,7 @@ from typing import Any
 
 from app.database import Database, ReadConnection
 from app.errors import Category, SsciError, error
-from app.fhir import Store
+from app.fhir import Store, unhurried
 from app.mappings.ack import NOBODY, addressee_of, build_ack, failures_of
 from app.mappings.charset import codec_of, decodes
 from app.mappings.decoding import ER7, WHOLE, Read, read_message
@@ -40,7 +40,6 @@ from app.mappings.quarantine import Settled, fact_statements, fetch_facts
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import SubjectDirectory
-from app.mappings.unhurried import unhurried
 from app.mappings.units import load_ucum
 
 logger = logging.getLogger(__name__)

@@ -28,6 +28,7 @@ from app.fhir import (
     Store,
     decimal,
     parse_json,
+    unhurried,
 )
 from app.mappings.ack import Addressee, Verdict, ack_code, build_ack, failures_of
 from app.mappings.context import Context
@@ -48,7 +49,7 @@ from app.mappings.resources import (
 from app.mappings.result_key import keyed_id
 from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
-from app.mappings.unhurried import unhurried
+from app.trial import claiming
 
 logger = logging.getLogger(__name__)
 
@@ -355,7 +356,8 @@ def _companions(facts: Sequence[Fact], name: str) -> list[tuple[Candidate, list[
 
 
 def _revise_fact(run: Run, candidate: Candidate, stored: Json | None) -> Json | None:
-    return run.note(_key(candidate), stored, decide(stored, candidate))
+    written = run.note(_key(candidate), stored, decide(stored, candidate))
+    return None if written is None else claiming(written)
 
 
 def _accepted(run: Run, facts: Sequence[Fact]) -> list[Candidate]:

@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
 from app.errors import Category, SsciError, error
+from app.fhir import unhurried
 from app.mappings.ack import NOBODY, build_ack
 from app.mappings.feeds import Answer, Feeds
 from app.mappings.quarantine import (
@@ -29,7 +30,6 @@ from app.mappings.quarantine import (
     fetch_overview,
 )
 from app.mappings.reasons import Outcome, Reason
-from app.mappings.unhurried import unhurried
 
 ER7_MEDIA_TYPE = "x-application/hl7-v2+er7"
 ER7_MEDIA_TYPES = frozenset(

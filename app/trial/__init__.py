@@ -1,6 +1,7 @@
 """The trial: the protocol as data and as FHIR, the trial database (typed rows with two clocks), and
 enrolment with the identity behind subject numbers. Its routes are in `app.trial.routes`."""
 
+from app.trial.claims import claiming
 from app.trial.codes import STUDY_ID
 from app.trial.enrolment import HashedMrn, Outcome, Replay, Trial, enrol
 from app.trial.identity import (
@@ -48,6 +49,7 @@ __all__ = [
     "birth_date_hmac",
     "build_projection",
     "build_study",
+    "claiming",
     "enrol",
     "fetch_subject",
     "fetch_subjects",

@@ -37,6 +37,7 @@ from app.trial.codes import (
     reference,
 )
 from app.trial.definitions import TERMINOLOGY, build_definitions
+from app.trial.extensions import build_extensions
 from app.trial.profile_codes import build_profile_value_sets
 from app.trial.protocol import Contradiction, Criterion, EndpointDefinition, Objective, Protocol
 from app.trial.sourced import SOURCES
@@ -59,6 +60,7 @@ def build_study(protocol: Protocol) -> list[Json]:
         *build_definitions(protocol),
         *build_terminology(protocol),
         *build_profile_value_sets(protocol),
+        *build_extensions(protocol.version),
         build_research_study(protocol),
     ]
     systems = [each for each in resources if each["resourceType"] == "CodeSystem"]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from app.fhir import Create, Json, Operation, Revise, copy_json
+from app.trial.claims import claiming
 from app.trial.codes import (
     ACT_REASON,
     AGE_AT_CONSENT,
@@ -47,7 +48,7 @@ def build_operations(number: str, enrolment: Enrolment, protocol: Protocol) -> l
         build_condition(number, enrolment, protocol),
         build_eligibility_answers(number, enrolment, protocol),
     ]
-    creations = [Create(_labelled(each, enrolment), each["id"]) for each in resources]
+    creations = [Create(claiming(_labelled(each, enrolment)), each["id"]) for each in resources]
     return [*creations, add_to_cohort(number, enrolment, protocol)]
 
 

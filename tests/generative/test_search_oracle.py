@@ -5,7 +5,7 @@ https://hl7.org/fhir/R4/search.html
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -17,13 +17,16 @@ from hypothesis import strategies as st
 
 from app.database import Database
 from app.fhir import Delete, Json, Reading, Store, Update, parse_json, parse_search
-from app.fhir.request import split_query
+from app.fhir.queries import split_query
 from tests.fhir_support import CALLER, ZONE, facts, store_on
 
 READING = Reading(facts()[1], ZONE, "http://x/fhir")
 UCUM = "http://unitsofmeasure.org"
 CODES, SYSTEMS, PATIENTS = ("1", "2", "3"), ("http://a", "http://b"), ("p", "q")
 SCALE = {"10*9/L": Decimal(10) ** 9, "10*3/uL": Decimal(10) ** 9, "/L": Decimal(1)}
+LOCAL, IN_LOCAL = "万/μL", 10
+"""A unit that is no UCUM code, and how many 10*9/L it is."""
+CANONICAL = "https://ssci.example/fhir/StructureDefinition/canonical-quantity"
 DAYS = ("2019-03-14", "2019-03-15", "2019-04-01", "2019-03", "2019")
 
 
@@ -36,8 +39,17 @@ class Row:
     patient: str | None
     day: str | None
     value: Decimal | None
+    comparator: str | None
     unit: str
     text: str | None
+
+    @property
+    def size(self) -> Decimal | None:
+        """The value per litre."""
+        if self.value is None:
+            return None
+        scale = SCALE["10*9/L"] * IN_LOCAL if self.unit == LOCAL else SCALE[self.unit]
+        return self.value * scale
 
 
 @dataclass(frozen=True)
@@ -55,7 +67,8 @@ rows = st.builds(
     patient=st.sampled_from([*PATIENTS, None]),
     day=st.sampled_from([*DAYS, None]),
     value=st.one_of(st.none(), st.decimals(0, 20, places=1)),
-    unit=st.sampled_from(sorted(SCALE)),
+    comparator=st.sampled_from([None, None, "<", "<=", ">", ">="]),
+    unit=st.sampled_from([*sorted(SCALE), LOCAL]),
     text=st.sampled_from(["Platelets low", "platelet", "Éclat", None]),
 )
 
@@ -70,9 +83,19 @@ def resource(id: str, row: Row) -> Json:
     if row.day is not None:
         found["effectiveDateTime"] = row.day
     if row.value is not None:
-        number = orjson.Fragment(str(row.value))
-        found["valueQuantity"] = {"value": number, "system": UCUM, "code": row.unit}
+        found["valueQuantity"] = quantity(row)
     return parse_json(orjson.dumps(found))
+
+
+def quantity(row: Row) -> Json:
+    compared = {"comparator": row.comparator} if row.comparator else {}
+    sent = compared | {"value": orjson.Fragment(str(row.value))}
+    if row.unit != LOCAL:
+        return sent | {"system": UCUM, "code": row.unit}
+    assert row.value is not None  # asked where there is one
+    known = orjson.Fragment(str(row.value * IN_LOCAL))
+    again = compared | {"value": known, "system": UCUM, "code": "10*9/L"}
+    return sent | {"unit": LOCAL, "extension": [{"url": CANONICAL, "valueQuantity": again}]}
 
 
 def span(text: str) -> tuple[datetime, datetime]:
@@ -98,16 +121,32 @@ DATE_TESTS: dict[str, Callable[[Any, Any, Any, Any], bool]] = {
     "eb": lambda s, e, low, high: e <= low,
     "ap": lambda s, e, low, high: s < high and e > low,
 }
-VALUE_TESTS: dict[str, Callable[[Decimal, Decimal, Decimal, Decimal], bool]] = {
-    "eq": lambda held, value, low, high: low <= held < high,
-    "ne": lambda held, value, low, high: not low <= held < high,
-    "gt": lambda held, value, low, high: held > value,
-    "lt": lambda held, value, low, high: held < value,
-    "ge": lambda held, value, low, high: held >= value,
-    "le": lambda held, value, low, high: held <= value,
-    "sa": lambda held, value, low, high: held > value,
-    "eb": lambda held, value, low, high: held < value,
+Edge = tuple[Decimal, int]
+"""A number, or what comes just before (-1) or after it (1)."""
+
+VALUE_TESTS: dict[str, Callable[[Edge, Edge, Edge, Edge, Edge], bool]] = {
+    "eq": lambda first, last, value, low, high: low <= first and last < high,
+    "ne": lambda first, last, value, low, high: not (low <= first and last < high),
+    "gt": lambda first, last, value, low, high: last > value,
+    "lt": lambda first, last, value, low, high: first < value,
+    "ge": lambda first, last, value, low, high: last >= value,
+    "le": lambda first, last, value, low, high: first <= value,
+    "sa": lambda first, last, value, low, high: first > value,
+    "eb": lambda first, last, value, low, high: last < value,
+    "ap": lambda first, last, value, low, high: first <= high and last >= low,
 }
+
+
+def edges(value: Decimal, comparator: str | None) -> tuple[Edge, Edge]:
+    """The first and the last of the numbers that a value with a comparator may be."""
+    least, most = (Decimal("-Infinity"), 0), (Decimal("Infinity"), 0)
+    return {
+        None: ((value, 0), (value, 0)),
+        "<": (least, (value, -1)),
+        "<=": (least, (value, 0)),
+        ">": ((value, 1), most),
+        ">=": ((value, 0), most),
+    }[comparator]
 
 
 def code_is(values: list[tuple[str | None, str]], *, negate: bool) -> Question:
@@ -128,17 +167,15 @@ def date_is(prefix: str, day: str) -> Question:
 
 
 def value_is(prefix: str, number: Decimal, unit: str | None) -> Question:
-    half = Decimal("0.05")
-    low, high = number - half, number + half
+    half = number / 10 if prefix == "ap" else Decimal("0.05")
+    scale = SCALE[unit] if unit else Decimal(1)
+    value, low, high = ((each * scale, 0) for each in (number, number - half, number + half))
 
     def holds(row: Row) -> bool:
-        if row.value is None:
+        held = row.size if unit else row.value
+        if held is None:
             return False
-        if unit is None:
-            return VALUE_TESTS[prefix](row.value, number, low, high)
-        scale = SCALE[unit]
-        held = row.value * SCALE[row.unit]
-        return VALUE_TESTS[prefix](held, number * scale, low * scale, high * scale)
+        return VALUE_TESTS[prefix](*edges(held, row.comparator), value, low, high)
 
     suffix = f"|{UCUM}|{unit}" if unit else ""
     return Question(f"value-quantity={prefix}{number}{suffix}", holds)
@@ -218,3 +255,31 @@ async def test_a_search_finds_what_the_oracle_finds(
         page = await store.search(CALLER, request)
         expected = [id for id, row in pairs if all(each.holds(row) for each in parameters)]
         assert [found.id for found in page.matches] == expected, query
+        counted = await store.search(CALLER, replace(request, summary="count"))
+        assert counted.total == len(expected), query
+
+
+def order_of(row: Row, *, descending: bool) -> tuple[bool, Edge]:
+    """By size, those without a value last in both directions."""
+    if row.size is None:
+        return True, (Decimal(0), 0)
+    first, last = edges(row.size, row.comparator)
+    return (False, (-last[0], -last[1])) if descending else (False, first)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(held=st.lists(rows, min_size=12, max_size=12), descending=st.booleans())
+async def test_amounts_are_sorted_by_size_in_whichever_unit_they_came(
+    store: Store, held: list[Row], descending: bool
+) -> None:
+    ids = {f"o{number:02}": row for number, row in enumerate(held)}
+    await store.write(CALLER, [Update(resource(id, row), id) for id, row in ids.items()])
+    sort = f"{'-' if descending else ''}value-quantity"
+    request = parse_search(READING, "Observation", [("_sort", sort)])
+    page = await store.search(CALLER, request)
+    places = [order_of(ids[found.id], descending=descending) for found in page.matches]
+    assert places == sorted(places)

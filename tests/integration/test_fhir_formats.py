@@ -87,7 +87,7 @@ async def test_a_create_in_xml_is_answered_in_xml(client: httpx.AsyncClient) -> 
     ("query", "headers"),
     [
         ("", ASK),
-        ("", {"accept": "application/fhir+json;q=0.5, text/xml"}),
+        ("", {"accept": "application/json;q=0.5, application/fhir+xml"}),
         ("?_format=xml", {}),
         ("?_format=application/fhir%2Bxml", {"accept": "application/json"}),
         ("?_format=application/fhir+xml", {}),

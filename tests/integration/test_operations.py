@@ -152,6 +152,45 @@ async def test_pages_of_everything_show_the_first_pages_snapshot_once(
     assert seen == ALL
 
 
+OF_ALL = [
+    "Patient/p",
+    "Patient/q",
+    "Group/g",
+    *ALL[2:4],
+    "Observation/other",
+    "Observation/undated",
+]
+
+
+async def test_everything_of_all_patients_shows_each_resource_once(
+    record: httpx.AsyncClient,
+) -> None:
+    await store(
+        record, observation("unheld", "1 g/L", "2019", subject={"reference": "Patient/absent"})
+    )
+    response = await record.get("Patient/$everything")
+    assert entries(response) == OF_ALL
+    assert entries(response, "include") == ["Practitioner/d"]
+    limited = await record.get("Patient/$everything?_type=Observation&end=2019-01-15")
+    assert entries(limited) == ["Observation/a", "Observation/undated"]
+
+
+async def test_pages_of_everything_of_all_patients_hold_still(record: httpx.AsyncClient) -> None:
+    response = await record.get("Patient/$everything?_count=2")
+    seen = entries(response)
+    assert (await record.delete("Patient/q")).status_code == 204
+    assert (await record.delete("Observation/b")).status_code == 204
+    await store(record, observation("c", "1 g/L", "2019"))
+    while (links := {each["relation"]: each["url"] for each in response.json()["link"]}).get(
+        "next"
+    ):
+        assert links["next"].startswith(f"{BASE}/Patient/$everything?")
+        response = await record.get(links["next"])
+        assert len(entries(response)) <= 2
+        seen += entries(response)
+    assert seen == OF_ALL
+
+
 async def test_everything_of_nobody_is_404_and_of_a_deleted_patient_410(
     record: httpx.AsyncClient,
 ) -> None:
@@ -425,6 +464,33 @@ async def test_the_capability_statement_lists_the_operations(client: httpx.Async
     assert by_type["Patient"]["everything"].endswith("/OperationDefinition/Patient-everything")
 
 
+@pytest.mark.parametrize("name", ["$meta-add", "$meta-delete"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        {"resourceType": "Patient"},
+        {"tag": [RED]},
+        {"resourceType": "Parameters"},
+        {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueCoding": RED}]},
+        {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueString": "red"}]},
+        {"resourceType": "Parameters", "parameter": [{"name": "tag", "valueCoding": RED}]},
+        {
+            "resourceType": "Parameters",
+            "parameter": [{"name": "meta", "valueMeta": {"tag": [{"system": {}, "code": []}]}}],
+        },
+    ],
+)
+async def test_labels_come_as_a_meta_in_parameters(
+    client: httpx.AsyncClient, name: str, body: Any
+) -> None:
+    await store(client, PATIENT)
+    answer = await client.post(f"Patient/p/{name}", json=body, headers=JSON)
+    assert answer.status_code == 400, answer.text
+    assert issue(answer)["severity"] == "error"
+    assert (await client.get("Patient/p")).headers["etag"] == 'W/"1"'
+
+
 async def test_operations_are_asked_in_xml_too(client: httpx.AsyncClient) -> None:
     await store(client, PATIENT)
     body = (
@@ -435,7 +501,7 @@ async def test_operations_are_asked_in_xml_too(client: httpx.AsyncClient) -> Non
     response = await client.post("Patient/p/$meta-add", content=body, headers=xml)
     assert meta_of(response)["tag"] == [BLUE]
     broken = await client.post("Patient/$validate", content="<Patient", headers=xml)
-    assert (broken.status_code, issue(broken)["severity"]) == (200, "fatal")
+    assert (broken.status_code, issue(broken)["code"]) == (400, "structure")
     other = await client.post("Patient/$validate", content="x", headers={"content-type": "a/b"})
     assert other.status_code == 415
 

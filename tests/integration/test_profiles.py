@@ -261,8 +261,7 @@ async def test_a_profile_holds_its_resources_to_its_base_too(client: httpx.Async
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        (b'{"resourceType":"Observation"', "structure"),
-        (b"[]", "structure"),
+        (b'{"resourceType":"Observation","status":"a\\u0000"}', "value"),
         (b'{"resourceType":"Observation","status":"nonsense"}', "required"),
         (b'{"resourceType":"Patient"}', "structure"),
         (b'{"resourceType":"Nonsense"}', "structure"),
@@ -277,6 +276,66 @@ async def test_a_bad_resource_is_answered_by_200_and_its_issues(
     issues = response.json()["issue"]
     assert {each["severity"] for each in issues} <= {"error", "fatal"}
     assert code in [each["code"] for each in issues]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"resourceType":"Observation"', b"[]", b"1", b"null", b'"x"', b""]
+)
+@pytest.mark.parametrize("path", ["Observation/$validate", "Resource/$validate"])
+async def test_a_body_that_is_no_object_leaves_nothing_to_judge(
+    client: httpx.AsyncClient, path: str, body: bytes
+) -> None:
+    response = await client.post(path, content=body, headers=JSON)
+    assert response.status_code == 400, response.text
+    assert response.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_a_resource_of_any_type_may_be_validated(client: httpx.AsyncClient) -> None:
+    for resource in (PLATELETS, {"resourceType": "Patient"}):
+        response = await client.post("Resource/$validate", json=resource, headers=JSON)
+        assert response.json()["issue"][0]["severity"] == "information", response.text
+    nonsense = await client.post("Resource/$validate", json={"resourceType": "X"}, headers=JSON)
+    assert nonsense.json()["issue"][0]["severity"] == "error"
+    for path in ("Resource/$meta", "Resource/a/$validate", "Resource/$nonsense"):
+        assert (await client.get(path)).status_code == 404, path
+
+
+async def test_modes_ask_whether_a_write_would_be_accepted(client: httpx.AsyncClient) -> None:
+    stored = PLATELETS | {"id": "a"}
+    await client.put("Observation/a", json=stored, headers=JSON)
+
+    async def severity(path: str, body: Any, **headers: str) -> str:
+        response = await client.post(path, json=body, headers=JSON | headers)
+        assert response.status_code == 200, response.text
+        return str(response.json()["issue"][0]["severity"])
+
+    path = "Observation/a/$validate?mode=update"
+    assert await severity(path, stored, **{"if-match": 'W/"1"'}) == "information"
+    assert await severity(path, stored, **{"if-match": "*"}) == "information"
+    assert await severity(path, stored, **{"if-match": 'W/"2"'}) == "error"
+    unknown = "Observation/b/$validate?mode=update"
+    assert await severity(unknown, stored | {"id": "b"}) == "information"
+    assert await severity("Observation/$validate?mode=create", PLATELETS) == "information"
+    await client.delete("Observation/a")
+    gone = await client.get("Observation/a/$validate?mode=delete")
+    assert gone.status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("mode=create", None),
+        ("mode=update", None),
+        ("mode=profile", None),
+        ("mode=profile&profile=http://x.example/p", PLATELETS),
+    ],
+)
+async def test_each_mode_needs_what_the_standard_says(
+    client: httpx.AsyncClient, query: str, body: Any
+) -> None:
+    await client.put("Observation/a", json=PLATELETS | {"id": "a"}, headers=JSON)
+    response = await client.post(f"Observation/a/$validate?{query}", json=body, headers=JSON)
+    assert response.status_code == 400, response.text
 
 
 async def test_validate_takes_the_resource_in_parameters(client: httpx.AsyncClient) -> None:

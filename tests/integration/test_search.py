@@ -25,12 +25,12 @@ from app.fhir import (
     parse_json,
     parse_search,
 )
+from app.fhir.queries import split_query
 from app.fhir.request import (
     Cursor,
     dump_cursor,
     parse_compartment_search,
     parse_system_search,
-    split_query,
 )
 from app.fhir.searchset import build_searchset
 from app.fhir.terms import resolve_terms
@@ -363,10 +363,12 @@ async def test_searches_over_several_types_and_in_compartments(
         ("Observation?_count=0", 4),
         ("Observation?code=none&_total=accurate", 0),
         ("?_type=Patient,Specimen&_summary=count", 4),
-        ("Observation", None),
+        ("Observation", 4),
+        ("Observation?_count=3", None),
+        ("Observation?_total=none", None),
     ],
 )
-async def test_a_total_is_told_where_it_is_asked_for(
+async def test_a_total_is_told_where_it_is_asked_for_or_costs_nothing(
     store: Store, query: str, total: int | None
 ) -> None:
     page = await store.search(CALLER, request(query))

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from app.database import Database
-from app.errors import SsciError
 from app.fhir import Reading, Store, parse_search
 from app.fhir.layout import Home, TypeLayout
-from app.fhir.parameters import TERMINOLOGY_MODIFIERS, holds_canonicals, modifiers_of, targets_of
+from app.fhir.parameters import TERMINOLOGY_MODIFIERS, modifiers_of, targets_of
 from tests.fhir_support import CALLER, ZONE, facts, store_on
 
 READING = Reading(facts()[1], ZONE, "http://x/fhir")
@@ -50,26 +49,12 @@ def queries(place: TypeLayout) -> Iterator[tuple[str, str]]:
                 yield f"{code}:{modifier}", of_modifier(place, home, modifier)
         if home.sortable:
             yield "_sort", f"-{code}"
-        if home.parameter.type == "reference" and not holds_canonicals(home):
+        if home.parameter.type == "reference":
             yield "_include", f"{place.resource_type}:{code}"
             if targets_of(facts()[1], home):
                 yield f"{code}._id", "a"
     yield "_revinclude", "*"
     yield "_filter", "_id eq a or not (_tag eq b)"
-
-
-def test_canonical_addresses_are_not_followed() -> None:
-    held = [
-        (place.resource_type, code)
-        for place in facts()[1].values()
-        for code, home in place.homes.items()
-        if home.parameter.type == "reference" and holds_canonicals(home)
-    ]
-    assert ("ServiceRequest", "instantiates-canonical") in held
-    for resource_type, code in held:
-        for pair in (("_include", f"{resource_type}:{code}"), (f"{code}._id", "a")):
-            with pytest.raises(SsciError, match="canonical"):
-                parse_search(READING, resource_type, [pair])
 
 
 @pytest.fixture

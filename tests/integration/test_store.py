@@ -25,7 +25,7 @@ from app.fhir import (
     parse_json,
     parse_search,
 )
-from app.fhir.request import split_query
+from app.fhir.queries import split_query
 from tests.fhir_support import CALLER, ZONE, facts, store_on
 
 

@@ -210,7 +210,13 @@ REFUSED = [
     ("CodeSystem/$lookup", {"code": "cow", "system": ANIMALS}, 404, "not a code of"),
     ("CodeSystem/$lookup", {"code": "cow"}, 400, "system: the parameter is missing"),
     ("CodeSystem/$lookup", {"code": "a", "system": "urn:unheard"}, 404, "not held"),
-    ("CodeSystem/animals/$lookup", {"code": "a", "system": "urn:x"}, 400, "not that of this"),
+    ("CodeSystem/animals/$lookup", {"code": "cow"}, 404, "no such operation here"),
+    (
+        "CodeSystem/animals/$subsumes",
+        {"codeA": "cow", "codeB": "cow", "system": "urn:x"},
+        400,
+        "not that of this",
+    ),
     ("CodeSystem/$subsumes", {"codeA": "a", "system": ANIMALS}, 400, "codeB"),
     ("ConceptMap/$translate", {"code": "a"}, 400, "system: the parameter is missing"),
 ]

@@ -104,7 +104,8 @@ def test_operations_are_found_by_level_type_and_name() -> None:
     assert everything is not None
     assert everything.methods == ("GET", "POST")
     assert find_operation("instance", "Device", "everything") is None
-    assert find_operation("type", "Patient", "everything") is None
+    assert find_operation("type", "Patient", "everything") is everything
+    assert find_operation("system", "Patient", "everything") is None
     assert {each["name"] for each in describe("system")} >= {"meta", "versions"}
 
 

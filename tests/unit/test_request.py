@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import SsciError
 from app.fhir import Reading, SearchRequest, parse_search
+from app.fhir.queries import split_query
 from app.fhir.request import (
     Amount,
     Cursor,
@@ -17,7 +18,6 @@ from app.fhir.request import (
     Token,
     dump_cursor,
     parse_cursor,
-    split_query,
 )
 from tests.fhir_support import ZONE, facts
 

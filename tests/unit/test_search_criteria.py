@@ -9,6 +9,7 @@ from app.fhir import Reading, parse_search
 from app.fhir.criteria import AllOf, AnyOf, Chain, Condition, Criterion, Has, Reference, Token
 from app.fhir.folding import words_of
 from app.fhir.including import Node, references_wanted
+from app.fhir.queries import split_query
 from app.fhir.request import (
     Cursor,
     Include,
@@ -16,7 +17,6 @@ from app.fhir.request import (
     parse_compartment_search,
     parse_cursor,
     parse_system_search,
-    split_query,
 )
 from tests.fhir_support import ZONE, facts
 

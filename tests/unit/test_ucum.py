@@ -96,7 +96,7 @@ def test_what_is_no_unit_with_a_ratio_has_no_canonical_form(code):
     assert canonical(Decimal(1), code) is None
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+400", "1E-999999"])
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1E+40000", "1E-999999"])
 def test_a_number_that_could_not_be_stored_has_no_canonical_form(value):
     assert canonical(Decimal(value), "g") is None
 

@@ -341,7 +341,7 @@ def test_what_breaks_the_format_is_refused_with_its_place(
 
 
 def test_the_same_limits_hold_as_for_json() -> None:
-    digits = "1" * 40
+    digits = "1" * 1001
     expression, _ = refusal_of(f'<valueQuantity><value value="{digits}.5"/></valueQuantity>')
     assert expression == "Observation.valueQuantity.value"
     assert refusal_of(f'<valueInteger value="{digits}"/>')[0] == "Observation.valueInteger"

@@ -11,6 +11,7 @@ from app.fhir.invariants.clinical import CLINICAL
 from app.fhir.invariants.conformance import CONFORMANCE, check_conformance
 from app.fhir.invariants.data_types import DATA_TYPES
 from app.fhir.invariants.definitions import DEFINITIONS
+from app.fhir.invariants.parts import PARTS
 from app.fhir.invariants.questions import Invariant
 
 __all__ = [
@@ -34,6 +35,7 @@ INVARIANTS: tuple[Invariant, ...] = (
     *DATA_TYPES,
     *CLINICAL,
     *DEFINITIONS,
+    *PARTS,
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.errors import Issue
+from app.fhir.invariants.element_parts import ELEMENT_PARTS, STRUCTURE_PARTS
 from app.fhir.invariants.questions import Invariant, Node, distinct, has, has_choice, nodes
 
 _SLICE_NAME = re.compile(r"[a-zA-Z0-9/\-_\[\]@]+")
@@ -117,6 +118,7 @@ ELEMENTS: tuple[Invariant, ...] = (
         "`sliceIsConstraining` needs `sliceName`",
         lambda node: not has(node, "sliceIsConstraining") or has(node, "sliceName"),
     ),
+    *ELEMENT_PARTS,
 )
 
 
@@ -262,6 +264,7 @@ STRUCTURES: tuple[Invariant, ...] = (
 CONFORMANCE: tuple[Invariant, ...] = (
     *ELEMENTS,
     *STRUCTURES,
+    *STRUCTURE_PARTS,
     Invariant(
         "ig-2",
         ("ImplementationGuide",),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from app.errors import Category, SsciError, error
 from app.fhir import media
+from app.fhir.dispatch import allowed, wrong_method
 from app.fhir.exchange import Request, Response
 from app.fhir.model import Json
 from app.fhir.operations.answers import answer_issues
@@ -20,6 +21,7 @@ from app.fhir.operations.stats import OPERATIONS as STATS
 from app.fhir.operations.terminology import OPERATIONS as TERMINOLOGY
 from app.fhir.operations.validation import OPERATIONS as VALIDATION
 from app.fhir.operations.versions import OPERATIONS as VERSIONS
+from app.fhir.unhurried import unhurried
 
 if TYPE_CHECKING:
     from app.fhir.http import FhirApp
@@ -51,27 +53,57 @@ def describe(level: Level, resource_type: str | None = None) -> list[Json]:
     the other levels those of a resource type. https://hl7.org/fhir/R4/capabilitystatement.html"""
     levels: tuple[Level, ...] = ("system",) if level == "system" else ("type", "instance")
     return [
-        {"name": operation.name, "definition": operation.definition}
+        {
+            "name": operation.name,
+            "definition": operation.definition,
+            "documentation": _places(operation, resource_type),
+        }
         for operation in OPERATIONS
         if any(operation.is_for(each, resource_type) for each in levels)
     ]
 
 
+def _places(operation: Operation, resource_type: str | None) -> str:
+    """Where it answers and how it is called: its definition may know more places."""
+    prefixes = {"system": "", "type": f"{resource_type}/", "instance": f"{resource_type}/[id]/"}
+    levels = ("system",) if resource_type is None else ("type", "instance")
+    addresses = [
+        f"{prefixes[level]}${operation.name}" for level in levels if level in operation.levels
+    ]
+    return f"{' or '.join(operation.methods)} {', '.join(addresses)}"
+
+
 async def answer(app: FhirApp, request: Request) -> Response:
     """Carry out the operation at the end of `request.path`, whose types and ids are checked."""
-    level, resource_type = _place(request.path)
-    operation = find_operation(level, resource_type, request.path[-1])
-    if operation is None:
-        raise _unknown(level, resource_type)
+    operation = _operation_at(request.path)
     if request.method not in operation.methods:
-        raise _wrong_method(operation)
+        raise wrong_method(request.method, allowed(operation.methods))
     try:
-        read = _with_resource(app, request)
+        read = await unhurried(len(request.body), _with_resource, app, request)
     except SsciError as problem:
-        if operation.judges_body and problem.category == Category.INCORRECT:
+        if operation.judges_body and _is_of_an_element(problem):
             return answer_issues([replace(each, severity="fatal") for each in problem.issues], "")
         raise
     return await operation.run(app, read)
+
+
+def methods_at(path: tuple[str, ...]) -> tuple[str, ...]:
+    """By which methods the operation at this address can be called; 404 if there is none."""
+    return _operation_at(path).methods
+
+
+def _operation_at(path: tuple[str, ...]) -> Operation:
+    level, resource_type = _place(path)
+    operation = find_operation(level, resource_type, path[-1])
+    if operation is None:
+        raise _unknown(level, resource_type)
+    return operation
+
+
+def _is_of_an_element(problem: SsciError) -> bool:
+    """Whether it is wrong in its place. Where no resource can be read there is none to judge."""
+    is_placed = all(issue.expression for issue in problem.issues)
+    return problem.category == Category.INCORRECT and is_placed
 
 
 def _with_resource(app: FhirApp, request: Request) -> Request:
@@ -96,14 +128,4 @@ def _unknown(level: Level, resource_type: str | None) -> SsciError:
         Category.NOT_FOUND,
         f"there is no such operation here; there are: {', '.join(known)}",
         code="not-supported",
-    )
-
-
-def _wrong_method(operation: Operation) -> SsciError:
-    allowed = ", ".join(operation.methods)
-    return error(
-        Category.UNSUPPORTED,
-        f"${operation.name} is called by {allowed}",
-        status=405,
-        headers={"Allow": allowed},
     )

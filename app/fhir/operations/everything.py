@@ -1,4 +1,5 @@
-"""`Patient/[id]/$everything`: the patient's compartment, page by page, and what it refers to.
+"""`Patient/[id]/$everything`: the patient's compartment, page by page, and what it refers to;
+`Patient/$everything`: the same of all patients whom the caller may see, none twice.
 https://hl7.org/fhir/R4/patient-operation-everything.html
 
 A page holds the snapshot of the first one. What refers to the patient only as a member of a group
@@ -17,7 +18,7 @@ from app.errors import Category, error
 from app.fhir.clauses import Scope, superseded
 from app.fhir.codec import parse_json
 from app.fhir.conditions import Binder, every, some
-from app.fhir.criteria import Condition, Reference
+from app.fhir.criteria import AllOf, Chain, Condition, Criterion, Reference
 from app.fhir.exchange import Request, Response
 from app.fhir.layout import Layout, TypeLayout
 from app.fhir.model import Caller
@@ -79,9 +80,10 @@ _REFERENCE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the client asked for. `types` empty: all; `start` and `end` limit the care dates."""
+    """What the client asked for. `patient` None: all patients; `types` empty: all; `start` and
+    `end` limit the care dates."""
 
-    patient: str
+    patient: str | None
     types: frozenset[str]
     start: datetime | None
     end: datetime | None
@@ -91,10 +93,12 @@ class Wish:
 
 
 async def tell_everything(app: FhirApp, request: Request) -> Response:
-    """One page of the patient's compartment, ordered by type and id."""
+    """One page of the compartment, ordered by type and id."""
     parameters = read_known(request, _PARAMETERS)
-    wish = _parse_wish(app, request.path[1], parameters)
-    await _check_patient(app, request.caller, wish.patient)
+    patient = request.path[1] if len(request.path) == 3 else None
+    wish = _parse_wish(app, patient, parameters)
+    if patient is not None:
+        await _check_patient(app, request.caller, patient)
     members = list(_members(app.registry, app.layout, wish))
     sql, args = select_members(app.store.compiler, members, wish, request.caller)
     async with app.store.searching() as connection:
@@ -128,7 +132,7 @@ def _links(
     return links
 
 
-def _parse_wish(app: FhirApp, patient: str, parameters: Parameters) -> Wish:
+def _parse_wish(app: FhirApp, patient: str | None, parameters: Parameters) -> Wish:
     types = frozenset(listed(parameters, "_type"))
     for name in sorted(types - app.layout.keys()):
         raise refused("_type", f"'{name[:64]}' is no resource type of this server")
@@ -144,9 +148,13 @@ def _parse_wish(app: FhirApp, patient: str, parameters: Parameters) -> Wish:
     )
 
 
+def _is_number(text: str | None) -> bool:
+    return text is not None and text.isascii() and text.isdigit() and len(text) < 10
+
+
 def _place_of(cursor: str) -> Cursor:
     place = parse_cursor(cursor)
-    if len(place.keys) != 2 or not (place.keys[0] or "").isdigit() or place.keys[1] is None:
+    if len(place.keys) != 2 or not _is_number(place.keys[0]) or place.keys[1] is None:
         raise refused("_cursor", "not a page link of this operation; start anew")
     return place
 
@@ -214,7 +222,8 @@ def _branches(
     number, place, codes = member
     if wish.cursor is not None and number < int(wish.cursor.keys[0] or 0):
         return
-    belongs = _is_member(bind, compiler, place, codes, wish, caller)
+    scope = Scope(bind, caller.restriction, snapshot if wish.cursor else None)
+    belongs = _is_member(scope, compiler, place, codes, wish)
     where = [*_limits(bind, place, wish), *compiler.restricted(bind, place, caller.restriction)]
     if wish.cursor is not None:
         where.append(f"pg_visible_in_snapshot(r.xid, {snapshot})")
@@ -222,8 +231,10 @@ def _branches(
             where.append(f"r.id > {bind(wish.cursor.keys[1])}::text")
     columns = f"{number} AS place, '{place.resource_type}' AS resource_type, r.id, r.body"
     tail = f"ORDER BY r.id LIMIT {wish.count + 1}"
-    rows = _fenced(f"fhir.{place.table}", belongs)
-    yield f"(SELECT {columns} FROM {rows} WHERE {every(where)} {tail})"
+    table = f"fhir.{place.table}"
+    rows = f"{table} r" if wish.patient is None else _fenced(table, belongs)
+    held = every([belongs, *where] if wish.patient is None else where)
+    yield f"(SELECT {columns} FROM {rows} WHERE {held} {tail})"
     if wish.cursor is not None:
         rows = _fenced(f"fhir.{place.table}_history", every([belongs, *superseded(snapshot)]))
         yield f"(SELECT {columns} FROM {rows} WHERE {every(where)} {tail})"
@@ -236,19 +247,21 @@ def _fenced(table: str, condition: str) -> str:
 
 
 def _is_member(
-    bind: Binder,
-    compiler: Compiler,
-    place: TypeLayout,
-    codes: Sequence[str],
-    wish: Wish,
-    caller: Caller,
+    scope: Scope, compiler: Compiler, place: TypeLayout, codes: Sequence[str], wish: Wish
 ) -> str:
-    patient = Reference(PATIENT, wish.patient)
-    conditions = [Condition(code, None, (patient,)) for code in codes]
-    scope = Scope(bind, caller.restriction)
-    clauses = [compiler.compile_in(scope, place, [each], led=False)[0] for each in conditions]
-    own = [f"r.id = {bind(wish.patient)}::text"] if place.resource_type == PATIENT else []
+    if place.resource_type == PATIENT and wish.patient is None:
+        return "TRUE"
+    ways = [_refers(code, wish.patient) for code in codes]
+    clauses = [compiler.compile_in(scope, place, [each], led=False)[0] for each in ways]
+    own = [f"r.id = {scope.bind(wish.patient)}::text"] if place.resource_type == PATIENT else []
     return some([*own, *(f"({clause.sql})" for clause in clauses)])
+
+
+def _refers(code: str, patient: str | None) -> Criterion:
+    """To the patient, or to any whom the caller may see."""
+    if patient is None:
+        return Chain(code, PATIENT, AllOf(()))
+    return Condition(code, None, (Reference(PATIENT, patient),))
 
 
 def _limits(bind: Binder, place: TypeLayout, wish: Wish) -> Iterator[str]:
@@ -319,7 +332,7 @@ OPERATIONS = (
     Operation(
         "everything",
         frozenset({PATIENT}),
-        frozenset({"instance"}),
+        frozenset({"instance", "type"}),
         tell_everything,
         affects_state=False,
         definition="http://hl7.org/fhir/OperationDefinition/Patient-everything",

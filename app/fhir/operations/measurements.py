@@ -1,7 +1,8 @@
 """Numbers of Observations on one scale: what `$stats` computes on.
 https://hl7.org/fhir/R4/observation.html · https://ucum.org/ucum
 
-The first (newest) measurement gives the unit; others are converted to it. A value with a comparator
+The first (newest) measurement gives the unit; others are converted to it. Where a Quantity says its
+amount in a comparable unit too, that one counts, as in searches. A value with a comparator
 is no number to compute with: it counts as an observation without one.
 """
 
@@ -15,10 +16,12 @@ from typing import Any
 from app.errors import Category, SsciError, error
 from app.fhir.codec import decimal, is_number
 from app.fhir.model import Json
+from app.fhir.quantities import comparable
 from app.fhir.ucum import canonical
 
 UCUM = "http://unitsofmeasure.org"
 _EXACT = Context(prec=60)
+_OF_UNIT = ("unit", "system", "code")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,10 @@ def _code_key(code: Json) -> str:
 def _measured(node: Json) -> Measured | None:
     quantity = node.get("valueQuantity")
     if isinstance(quantity, dict):
+        quantity = comparable(quantity)
         if "comparator" in quantity or not is_number(quantity.get("value")):
             return None
-        kept = {name: quantity[name] for name in ("unit", "system", "code") if name in quantity}
+        kept: Json = {name: quantity[name] for name in _OF_UNIT if name in quantity}
         return Measured(decimal(quantity["value"]), kept)
     number: Any = node.get("valueInteger")
     return Measured(decimal(number), {}) if is_number(number) else None

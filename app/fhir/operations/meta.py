@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MAX_LABELS = 1000
 _DEFINITION = "http://hl7.org/fhir/OperationDefinition/Resource-"
 _CODED = ("security", "tag")
+_ELEMENTS = frozenset({"id", "extension", "versionId", "lastUpdated", "source", "profile", *_CODED})
 
 Combine = Callable[[Json, Json], Json]
 
@@ -77,7 +78,7 @@ def _coding_key(coding: Json) -> tuple[Any, Any]:
 
 
 async def _revise(app: FhirApp, request: Request, combine: Combine) -> Response:
-    given = structure(read_known(request, ("meta",), bare="meta"), "meta")
+    given = structure(read_known(request, ("meta",)), "meta")
     if given is None:
         raise missing("meta")
     _check_meta(given)
@@ -98,6 +99,9 @@ def _revised(stored: Json | None, given: Json, combine: Combine) -> Json:
 
 def _check_meta(meta: Json) -> None:
     """The forms that combining relies on; the rest is checked where the resource is stored."""
+    if unknown := sorted(meta.keys() - _ELEMENTS):
+        text = f"a Meta has no element '{unknown[0][:64]}'"
+        raise error(Category.INCORRECT, text, expression="Meta", code="structure")
     for name in ("profile", *_CODED):
         held = meta.get(name, [])
         kind = str if name == "profile" else dict
@@ -108,6 +112,14 @@ def _check_meta(meta: Json) -> None:
                 expression=f"Meta.{name}",
                 code="structure",
             )
+        for each in held if kind is dict else ():
+            _check_coding(each, f"Meta.{name}")
+
+
+def _check_coding(coding: Json, place: str) -> None:
+    if not all(isinstance(coding.get(name, ""), str) for name in ("system", "code")):
+        text = "system and code must be text"
+        raise error(Category.INCORRECT, text, expression=place, code="structure")
 
 
 async def _read(app: FhirApp, caller: Caller, path: Sequence[str]) -> Json:

@@ -14,7 +14,7 @@ from app.errors import Category, SsciError, error
 from app.fhir.codec import is_number
 from app.fhir.exchange import Request
 from app.fhir.model import Json
-from app.fhir.request import split_query
+from app.fhir.queries import split_query
 
 Parameters = Mapping[str, tuple[Any, ...]]
 """Values by name, in order. A parameter with parts is `{"part": […]}`."""

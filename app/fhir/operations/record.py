@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from app.fhir.dispatch import ANY_TYPE
 from app.fhir.exchange import Request, Response
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ Run = Callable[["FhirApp", Request], Awaitable[Response]]
 class Operation:
     """`name` without `$`; `resource_types` empty: any; `definition` the canonical URL of its
     OperationDefinition. Only an operation that does not affect state may be called by GET.
-    `judges_body`: what is wrong with the body is its answer, not an error."""
+    `judges_body`: what is wrong with an element of the body is its answer, not an error.
+    `of_any_type`: may be called as `Resource/$name`, of a resource of any type."""
 
     name: str
     resource_types: frozenset[str]
@@ -30,11 +32,14 @@ class Operation:
     affects_state: bool
     definition: str
     judges_body: bool = False
+    of_any_type: bool = False
 
     def is_for(self, level: Level, resource_type: str | None) -> bool:
         """Whether it may be called there; `resource_type` None at the system level."""
         if level not in self.levels:
             return False
+        if resource_type == ANY_TYPE:
+            return self.of_any_type
         return level == "system" or not self.resource_types or resource_type in self.resource_types
 
     @property

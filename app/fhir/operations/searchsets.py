@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlencode
 
 from app.fhir.codec import dump_json
 from app.fhir.exchange import Request, Response
+from app.fhir.queries import join_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def answer_searchset(
 
 def link_to(request: Request, parameters: Iterable[tuple[str, str]]) -> str:
     """The address of the operation with these parameters."""
-    query = urlencode(list(parameters), quote_via=quote, safe=":/|,$")
+    query = join_query(parameters)
     url = f"{request.base_url}/{'/'.join(request.path)}"
     return f"{url}?{query}" if query else url
 

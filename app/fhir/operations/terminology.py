@@ -28,7 +28,7 @@ from app.fhir.operations.parameters import (
     text,
     texts,
 )
-from app.fhir.operations.record import Operation, Run
+from app.fhir.operations.record import Level, Operation, Run
 from app.fhir.terminology import (
     Coded,
     CodeSystem,
@@ -48,6 +48,7 @@ from app.fhir.terminology import (
     translate,
 )
 from app.fhir.terminology.library import Kind, split_canonical
+from app.fhir.terminology.presentation import MAX_RETURNED
 
 if TYPE_CHECKING:
     from app.fhir.http import FhirApp
@@ -77,21 +78,25 @@ async def expand_value_set(app: FhirApp, request: Request) -> Response:
     return answer_resource(build_expansion(value_set, members, view, datetime.now(UTC)))
 
 
-_OF_EXPAND = (
-    *_VALUE_SET,
-    "filter",
-    "offset",
-    "count",
-    "includeDesignations",
-    "includeDefinition",
-    "activeOnly",
-    "excludeNested",
-    "excludeNotForUI",
-    "excludePostCoordinated",
-    _LANGUAGE,
-    "exclude-system",
-    "system-version",
-)
+EXPANSION: Mapping[str, str] = {
+    "url": "canonical URL, `url|version`, or ValueSet/[id]",
+    "valueSet": "the value set itself",
+    "valueSetVersion": "the version, where `url` names none",
+    "filter": "words that occur in the code, the display or a designation",
+    "offset": "concepts to leave out at the beginning",
+    "count": f"concepts to show; at most {MAX_RETURNED}",
+    "includeDesignations": "with the designations of each concept",
+    "includeDefinition": "with the definition (compose) of the value set",
+    "activeOnly": "without inactive concepts",
+    "excludeNested": "expansions are flat, whatever it says",
+    "excludeNotForUI": "without abstract concepts",
+    "excludePostCoordinated": "expansions are without post-coordination, whatever it says",
+    _LANGUAGE: "the language of the displays, where the code system has them in it",
+    "exclude-system": "code systems to leave out: url or `url|version`",
+    "system-version": "`system|version`, for a system of which the value set names no version",
+}
+"""The parameters of `$expand`, and what each does."""
+_OF_EXPAND = tuple(EXPANSION)
 
 
 def _view(parameters: Parameters) -> View:
@@ -353,11 +358,13 @@ def _whole(parameters: Parameters, name: str) -> int | None:
     return int(digits)
 
 
-def _operation(name: str, kind: Kind, run: Run) -> Operation:
+def _operation(
+    name: str, kind: Kind, run: Run, levels: tuple[Level, ...] = ("type", "instance")
+) -> Operation:
     return Operation(
         name,
         frozenset({kind}),
-        frozenset({"type", "instance"}),
+        frozenset(levels),
         run,
         affects_state=False,
         definition=f"http://hl7.org/fhir/OperationDefinition/{kind}-{name}",
@@ -368,7 +375,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("expand", "ValueSet", expand_value_set),
     _operation("validate-code", "ValueSet", validate_in_value_set),
     _operation("validate-code", "CodeSystem", validate_in_code_system),
-    _operation("lookup", "CodeSystem", look_up_code),
+    _operation("lookup", "CodeSystem", look_up_code, levels=("type",)),
     _operation("subsumes", "CodeSystem", tell_subsumption),
     _operation("translate", "ConceptMap", translate_code),
 )

@@ -9,13 +9,16 @@ of profiles and of R4's conformance types are evaluated.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from app.errors import Category, Issue, SsciError, error
 from app.fhir.codec import parse_json
+from app.fhir.dispatch import ANY_TYPE
 from app.fhir.exchange import Request, Response
+from app.fhir.history import Stored
 from app.fhir.invariants import check_conformance, covered_keys
-from app.fhir.model import Json
+from app.fhir.model import ANY_VERSION, Json
 from app.fhir.operations.answers import answer_issues
 from app.fhir.operations.parameters import (
     Parameters,
@@ -27,8 +30,10 @@ from app.fhir.operations.parameters import (
     texts,
 )
 from app.fhir.operations.record import Operation
+from app.fhir.preconditions import if_match
 from app.fhir.profiles import Profile, Rule, check_profile, claimed, evaluate
 from app.fhir.registry import Registry
+from app.fhir.unhurried import unhurried
 
 if TYPE_CHECKING:
     from app.fhir.http import FhirApp
@@ -40,20 +45,20 @@ MAX_RULES = 300
 async def validate(app: FhirApp, request: Request) -> Response:
     """All issues found; one that says so where there are none."""
     parameters = read_known(request, ("resource", "mode", "profile"))
-    mode = _mode(request, parameters)
+    mode, profiles = _mode(request, parameters), texts(parameters, "profile")
     resource = structure(parameters, "resource")
+    _check_given(mode, resource, profiles)
+    issues: list[Issue] = []
     if len(request.path) > 2:
-        stored = await _stored(app, request)
+        stored = await _stored(app, request, mode)
+        issues += _check_version(request, stored, mode)
         if mode == "delete":
-            return answer_issues((), "the resource may be deleted")
-        resource = stored if resource is None else resource
+            return answer_issues(issues, "the resource may be deleted")
+        resource = parse_json(stored.body or b"") if resource is None else resource
     if resource is None:
         raise missing("resource")
-    profiles = texts(parameters, "profile")
-    if mode == "profile" and not profiles:
-        raise missing("profile")
-    issues = [*_check_place(request, resource, mode)]
-    issues += await examine(app, resource, profiles)
+    issues += _check_place(request, resource, mode)
+    issues += await examine(app, resource, profiles, len(request.body))
     return answer_issues(issues, "no issues were found")
 
 
@@ -61,23 +66,49 @@ def _mode(request: Request, parameters: Parameters) -> str | None:
     mode = text(parameters, "mode")
     if mode is not None and mode not in MODES:
         raise refused("mode", f"must be one of {', '.join(MODES)}")
-    if mode in ("update", "delete") and len(request.path) == 2:
+    if mode in ("update", "delete", "profile") and len(request.path) == 2:
         raise refused("mode", f"'{mode}' is asked of a resource: [type]/[id]/$validate")
     return mode
 
 
-async def _stored(app: FhirApp, request: Request) -> Json:
+def _check_given(mode: str | None, resource: Json | None, profiles: Sequence[str]) -> None:
+    """What each mode needs: the standard's value set ResourceValidationMode says."""
+    if mode in ("create", "update") and resource is None:
+        raise missing("resource")
+    if mode == "profile" and resource is not None:
+        raise refused("resource", "'profile' is asked of what is stored: the body has no resource")
+    if mode == "profile" and not profiles:
+        raise missing("profile")
+
+
+async def _stored(app: FhirApp, request: Request, mode: str | None) -> Stored:
+    """What the address names; on an update there may be nothing yet, for that would create it."""
     resource_type, id = request.path[:2]
     stored = await app.store.read(request.caller, resource_type, id)
-    if stored is None or stored.body is None:
+    if mode == "update" and (stored is None or stored.body is None):
+        return Stored(resource_type, id, 0, datetime.now(UTC), True, None)
+    if stored is None:
         raise error(Category.NOT_FOUND, f"{resource_type}/{id} is not known")
-    return parse_json(stored.body)
+    if stored.body is None:
+        text = f"{resource_type}/{id} was deleted"
+        raise error(Category.NOT_FOUND, text, code="deleted", status=410)
+    return stored
+
+
+def _check_version(request: Request, stored: Stored, mode: str | None) -> Iterator[Issue]:
+    wanted = if_match(request.headers) if mode in ("update", "delete") else None
+    if wanted is None or (stored.body and wanted in (ANY_VERSION, stored.version)):
+        return
+    if stored.body is None:
+        yield Issue("conflict", "there is no version of it", "http.If-Match")
+    else:
+        yield Issue("conflict", f"the current version is {stored.version}", "http.If-Match")
 
 
 def _check_place(request: Request, resource: Json, mode: str | None) -> Iterator[Issue]:
     """The resource is of the type, and on an update of the id, of the address."""
     resource_type = request.path[0]
-    if resource.get("resourceType") != resource_type:
+    if resource_type not in (ANY_TYPE, resource.get("resourceType")):
         text = f"the resource must be of type {resource_type}"
         yield Issue("structure", text, "resourceType")
     if mode == "update" and resource.get("id") != request.path[1]:
@@ -85,10 +116,11 @@ def _check_place(request: Request, resource: Json, mode: str | None) -> Iterator
         yield Issue("value", text, f"{resource_type}.id")
 
 
-async def examine(app: FhirApp, resource: Json, asked: Sequence[str]) -> list[Issue]:
-    """Everything that is wrong with a resource, and what could not be looked at."""
+async def examine(app: FhirApp, resource: Json, asked: Sequence[str], size: int = 0) -> list[Issue]:
+    """Everything that is wrong with a resource of about `size` bytes, and what could not be looked
+    at."""
     try:
-        app.store.check(resource)
+        await unhurried(size, app.store.check, resource)
     except SsciError as problem:
         return list(problem.issues)
     found: list[Issue] = []
@@ -157,5 +189,6 @@ OPERATIONS = (
         affects_state=False,
         definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
         judges_body=True,
+        of_any_type=True,
     ),
 )

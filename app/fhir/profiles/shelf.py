@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.errors import Issue, SsciError
 from app.fhir.codec import parse_json
@@ -25,10 +25,17 @@ if TYPE_CHECKING:
 MAX_CLAIMS = 50
 MAX_BASES = 8
 _KEPT = 500
+_STATES = 4
 _CALLER = Caller("profiles")
 
 Found = Mapping[str, "tuple[Profile, ...] | SsciError"]
 """By canonical URL: a profile and the profiles that it derives from, or why it can't be used."""
+
+Known = Mapping[str, "tuple[Profile, ...] | SsciError | None"]
+"""The same, with None for what is known not to be there."""
+
+State = tuple[tuple[Any, ...], ...]
+"""A fingerprint of all definitions, value sets and code systems."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +46,49 @@ class _Kept:
     profile: Profile | SsciError
 
 
+_STATE = " UNION ALL ".join(
+    f"SELECT count(*) AS n, sum(hashtextextended(id || ' ' || xid::text, version)) AS sum"
+    f" FROM fhir.{table}"
+    for table in ("structuredefinition", "valueset", "codesystem")
+)
+"""Another answer whenever a definition, or what it may refer to, was written or deleted."""
+
+
 class ProfileShelf:
-    """Compiled profiles. A definition is read at each use, so that a new version counts at once."""
+    """Compiled profiles. What was found counts as long as no definition, value set or code system
+    changes, as one small statement tells: so a new version counts at once."""
 
     def __init__(self, registry: Registry, base_url: str) -> None:
         self._registry = registry
         self._base_url = base_url
         self._kept: dict[bytes, _Kept] = {}
+        self._found: dict[State, Known] = {}
 
     async def fetch(self, store: Store, urls: Iterable[str]) -> Found:
         """The profiles that are known; an unknown url is absent."""
         wanted = list(dict.fromkeys(urls))[:MAX_CLAIMS]
+        if not wanted:
+            return {}
+        state = await _state(store)
+        known = self._found.get(state, {})
+        missing = [url for url in wanted if url not in known]
+        if missing:
+            fetched = await self._fetch(store, missing)
+            known = {**known, **{url: fetched.get(url) for url in missing}}
+            self._remember(state, known)
+        return {url: held for url in wanted if (held := known[url]) is not None}
+
+    def _remember(self, state: State, known: Known) -> None:
+        """What is known in this state of the definitions; of few states, and not too much."""
+        self._found.pop(state, None)
+        while len(self._found) >= _STATES:
+            del self._found[next(iter(self._found))]
+        if len(known) <= _KEPT:
+            self._found[state] = known
+
+    async def _fetch(self, store: Store, urls: Sequence[str]) -> Found:
         found: dict[str, tuple[Profile, ...] | SsciError] = {}
-        for url, profile in (await self._read(store, wanted)).items():
+        for url, profile in (await self._read(store, urls)).items():
             if isinstance(profile, SsciError):
                 found[url] = profile
             else:
@@ -127,6 +164,11 @@ class ProfileShelf:
                 codes[url] = members
         targets = await self._bodies(store, profiles)
         return Surroundings(codes, {url: held[0][0]["type"] for url, held in targets.items()})
+
+
+async def _state(store: Store) -> State:
+    async with store.searching() as connection:
+        return tuple((row["n"], row["sum"]) for row in await connection.fetch(_STATE))
 
 
 def claimed(resource: Json) -> list[str]:

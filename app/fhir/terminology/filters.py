@@ -139,6 +139,11 @@ _TESTS: Mapping[str, Callable[[str], Test]] = {
 }
 
 
+HIERARCHY_OPERATORS: tuple[str, ...] = (*_HIERARCHY, "is-not-a")
+PROPERTY_OPERATORS: tuple[str, ...] = tuple(_TESTS)
+"""The operators of a filter: by place in the hierarchy, and by the values of a property."""
+
+
 @lru_cache(maxsize=256)
 def _pattern(text: str) -> SchemaValidator:
     """The whole value must match. pydantic's engine takes linear time, whatever the pattern; the
