@@ -4,6 +4,7 @@ migrations. Knows nothing of FHIR, the trial or the feeds."""
 from app.database.backup import back_up, restore
 from app.database.connection import ReadConnection, WriteConnection
 from app.database.embedded import EmbeddedServer, start_embedded
+from app.database.failures import OutcomeUnknownError
 from app.database.migration import current_revision, migrate, newest_revision
 from app.database.opening import (
     Addresses,
@@ -21,6 +22,7 @@ __all__ = [
     "Database",
     "EmbeddedServer",
     "Limits",
+    "OutcomeUnknownError",
     "ReadConnection",
     "Source",
     "WriteConnection",

@@ -6,7 +6,8 @@ Values are of the Python types that asyncpg takes for the columns; bytes are JSO
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
@@ -15,15 +16,30 @@ from typing import Any
 ROWS_AT_ONCE = 20
 """Rows that are sent together: PostgreSQL stores them while the next are made."""
 
+PIECE = 32 * 1024
+"""No more rows are taken into a piece that has as many characters."""
+
 _NULL = "\\N"
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
 
 async def copied(rows: Iterable[Sequence[Any]]) -> AsyncIterator[bytes]:
-    """The rows in pieces, each made when it is asked for."""
+    """The rows in pieces, each made when it is asked for; others have their turn between them."""
     left = iter(rows)
-    while piece := [_line(row) for row in islice(left, ROWS_AT_ONCE)]:
-        yield "".join(piece).encode("utf-8")
+    while piece := _piece(left):
+        yield piece
+        await asyncio.sleep(0)
+
+
+def _piece(rows: Iterator[Sequence[Any]]) -> bytes:
+    lines: list[str] = []
+    size = 0
+    for row in islice(rows, ROWS_AT_ONCE):
+        lines.append(_line(row))
+        size += len(lines[-1])
+        if size > PIECE:
+            break
+    return "".join(lines).encode("utf-8")
 
 
 def _line(row: Sequence[Any]) -> str:

@@ -50,12 +50,16 @@ def translated(failure: BaseException, *, writing: bool, lost: bool) -> SsciErro
     return None
 
 
+class OutcomeUnknownError(SsciError):
+    """The connection broke while it committed: it may be stored, so it must not be repeated."""
+
+
 def outcome_unknown() -> SsciError:
-    """The connection broke while it committed."""
-    return unavailable(
+    told = unavailable(
         "The connection to the database broke during the commit: whether it was stored is not "
         "known. Read before you repeat it."
     )
+    return OutcomeUnknownError(told.category, told.issues, told.status, told.headers)
 
 
 def _of_state(state: str, writing: bool) -> SsciError | None:

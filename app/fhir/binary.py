@@ -17,6 +17,7 @@ from app.fhir import media
 from app.fhir.codec import parse_json
 from app.fhir.exchange import Request, Response
 from app.fhir.model import Json
+from app.fhir.queries import join_query, split_query
 from app.fhir.registry import Registry
 
 BINARY = "Binary"
@@ -30,8 +31,9 @@ SAFETY: tuple[tuple[bytes, bytes], ...] = (
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf'{_TOKEN}/{_TOKEN}(?: ?; ?{_TOKEN}=(?:{_TOKEN}|"[ !#-\[\]-~]*"))*')
 _HEADER_TEXT = re.compile(r"[!-~]{1,1000}")
-_JSON_CLAIM = re.compile(rb'"resourceType"\s*:\s*"Binary"')
-_XML_CLAIM = re.compile(rb"<(?:[\w.-]+:)?Binary[\s/>]")
+_JSON_CLAIM = re.compile(rb'\s*\{(?s:.*)"resourceType"\s*:\s*"Binary"')
+_XML_CLAIM = re.compile(rb"(?:\s|<\?(?s:.*?)\?>|<!--(?s:.*?)-->)*<(?:[\w.-]+:)?Binary[\s/>]")
+"""The root element, after what may stand before it."""
 _ABRIDGING = frozenset({"_summary", "_elements"})
 
 
@@ -93,12 +95,11 @@ def _format_of(content_type: str) -> str | None:
     return ending if ending in ("json", "xml") else None
 
 
-def unabridged(request: Request, wish: Wish) -> Request:
-    """Content is not cut down: `_summary` and `_elements` do not count where it is meant."""
-    if not wish.is_for_content(""):
-        return request
-    kept = [each for each in request.query.split("&") if each.partition("=")[0] not in _ABRIDGING]
-    return replace(request, query="&".join(kept))
+def unabridged(request: Request) -> Request:
+    """The same without `_summary` and `_elements`: content is not cut down."""
+    parameters = split_query(request.query)
+    kept = [each for each in parameters if each[0] not in _ABRIDGING]
+    return request if kept == parameters else replace(request, query=join_query(kept))
 
 
 def answer_content(response: Response, wish: Wish) -> Response | None:
@@ -133,7 +134,7 @@ def read_binary(request: Request, registry: Registry) -> Json:
 def _claims_to_be_one(content_type: str, body: bytes) -> bool:
     format = media.FORMATS.get(media.parse_media_type(content_type).name)
     claim = {"json": _JSON_CLAIM, "xml": _XML_CLAIM}.get(format or "")
-    return claim is not None and claim.search(body) is not None
+    return claim is not None and claim.match(body.removeprefix(b"\xef\xbb\xbf")) is not None
 
 
 def _hold(request: Request, content_type: str) -> Json:

@@ -1,7 +1,7 @@
 """Required bindings: codes that must come from a value set.
 
 Value sets that cannot be listed (MIME types, languages, currencies, all of UCUM) are not in the
-spec data, so nothing is checked for them.
+spec data: of the first three the form is checked (`lexical.check_of`).
 https://hl7.org/fhir/R4/terminologies.html#required
 """
 

@@ -112,9 +112,14 @@ def _parse(data: bytes) -> Any:
     return _parse_slowly(data) if _NEGATIVE_ZERO.search(data) else value
 
 
+_TOO_DEEP = f"Elements nest more than {MAX_DEPTH} deep"
+
+
 def _parse_trouble(problem: str) -> str:
     if problem.startswith("number out of range"):
         return f"{_TOO_PRECISE}: {problem}"
+    if problem.startswith("recursion limit"):
+        return f"{_TOO_DEEP} at {problem.partition(' at ')[2]}"
     return f"Not valid JSON: {problem}"
 
 
@@ -210,7 +215,7 @@ def _decimal_trouble(text: bytes) -> str | None:
 def _troubles(value: Any, path: str, depth: int) -> Iterator[tuple[str, str, str]]:
     """(place, what is wrong, issue code), in document order."""
     if depth > MAX_DEPTH:
-        yield path, f"Elements nest more than {MAX_DEPTH} deep", "structure"
+        yield path, _TOO_DEEP, "structure"
     elif isinstance(value, dict):
         for key, item in value.items():
             if "\0" in key:

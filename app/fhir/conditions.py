@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.errors import Category, error
 from app.fhir.criteria import (
     Amount,
     DateRange,
@@ -50,11 +49,7 @@ def is_open_type(value: Value) -> bool:
 def token_entries(code: str, modifier: str | None, value: Value) -> list[str]:
     if isinstance(value, Token):
         if modifier == "identifier":
-            if value.system is None:
-                raise error(
-                    Category.INCORRECT, f"{code}:identifier takes [system]|[value]", code="invalid"
-                )
-            return [f"{code}#{value.system}|{value.code or ''}"]
+            return [_identifier_entry(code, value)]
         if value.code is None:
             return [f"{code}@{value.system}"]
         if value.system is None:
@@ -71,6 +66,15 @@ def token_entries(code: str, modifier: str | None, value: Value) -> list[str]:
     if modifier == "above":
         return [f"{code}={address}" for address in _addresses_above(text_of(value))]
     return [f"{code}={text_of(value)}"]
+
+
+def _identifier_entry(code: str, value: Token) -> str:
+    """A token on Reference.identifier. https://hl7.org/fhir/R4/search.html#reference"""
+    if value.code is None:
+        return f"{code}@{value.system}"
+    return (
+        f"{code}^{value.code}" if value.system is None else f"{code}#{value.system}|{value.code}"
+    )
 
 
 def _addresses_above(address: str) -> list[str]:

@@ -12,8 +12,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from app.errors import Category, SsciError
+from app.database import OutcomeUnknownError
+from app.errors import SsciError
 from app.fhir.model import Caller, Change
+from app.fhir.unhurried import LARGE_BYTES
 from app.fhir.writing import Work
 
 AT_ONCE = 2
@@ -61,7 +63,8 @@ class Grouping:
     def _go_on(self) -> None:
         """Hand the place of a transaction that ended to those who wait, if any do."""
         waiting = [each for each in self._waiting if not each.outcome.done()]
-        group, self._waiting = waiting[:MAX_GROUP], waiting[MAX_GROUP:]
+        size = _size_of_group(waiting)
+        group, self._waiting = waiting[:size], waiting[size:]
         if not group:
             self._under_way -= 1
             return
@@ -83,7 +86,7 @@ class Grouping:
             try:
                 outcomes = await self._together([(each.caller, each.work) for each in group])
             except Exception as failure:
-                if _may_be_written(failure):
+                if isinstance(failure, OutcomeUnknownError):
                     _tell_all(group, failure)
                     return
             else:
@@ -100,18 +103,31 @@ class Grouping:
         try:
             changes = await self._alone(waiting.caller, waiting.work)
         except Exception as failure:
-            _tell_all([waiting], failure)
+            if not waiting.outcome.done():
+                waiting.outcome.set_exception(failure)
         else:
             if not waiting.outcome.done():
                 waiting.outcome.set_result(changes)
 
 
-def _may_be_written(failure: Exception) -> bool:
-    """A commit may have gone through though its connection broke: it must not be repeated."""
-    return isinstance(failure, SsciError) and failure.category is Category.UNAVAILABLE
+def _size_of_group(waiting: Sequence[_Waiting]) -> int:
+    """How many of those who wait are written together: few enough, and not too much."""
+    total = 0
+    for number, each in enumerate(waiting[:MAX_GROUP]):
+        total += each.work.size
+        if total > LARGE_BYTES:
+            return max(number, 1)
+    return min(len(waiting), MAX_GROUP)
 
 
 def _tell_all(group: Sequence[_Waiting], failure: Exception) -> None:
     for each in group:
         if not each.outcome.done():
-            each.outcome.set_exception(failure)
+            each.outcome.set_exception(_own(failure))
+
+
+def _own(failure: Exception) -> Exception:
+    """Each is told by an exception of its own: whoever raises one adds to its traceback."""
+    if isinstance(failure, SsciError):
+        return type(failure)(failure.category, failure.issues, failure.status, failure.headers)
+    return failure

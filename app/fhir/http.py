@@ -123,12 +123,14 @@ class FhirApp:
         return media.negotiate(request.headers, parameters, self.registry)
 
     async def _binary(self, request: Request, rendering: media.Rendering) -> Response:
-        """The content, or the resource if that is what the client prefers."""
+        """The content, or the resource if that is what the client prefers. Only the resource can
+        be abridged."""
         wish = binary.parse_wish(request.headers.get("accept", ""))
-        response = await self.answer(binary.unabridged(request, wish))
+        response = await self.answer(request)
         if response.status == 200:
-            size = len(response.body)
-            content = await unhurried(size, binary.answer_content, response, wish)
+            asked = binary.unabridged(request)
+            whole = response if asked is request else await self.answer(asked)
+            content = await unhurried(len(whole.body), binary.answer_content, whole, wish)
             if content is not None:
                 return content
         return await self._in_wanted_format(response, rendering, request.method)

@@ -5,7 +5,8 @@ Entries of `tokens` begin with the parameter, then a sign that tells the form:
     code=http://loinc.org|777-3   system and code           code:777-3   the code in any system
     code=|777-3                   a code without a system    code@http…   any code of the system
     subject=Patient/SSCI-001      a reference                subject:…    its id, of any type
-    subject#system|value          a reference's identifier   url=http…    a uri or canonical
+    subject#system|value          a reference's identifier   subject^…    its value, of any system
+    subject@system                any identifier of a system url=http…    a uri or canonical
     questionnaire>http…           a canonical that means the newest of this address
     identifier^system|code|value  an identifier with the coding of its type
     component-code-value-concept= a pair of a composite: two forms of the above, `PAIR` between them
@@ -208,8 +209,8 @@ class Indexer:
             yield from self._canonical_entries(name, value)
             return
         identifier = value.value.get("identifier")
-        if isinstance(identifier, dict) and "value" in identifier:
-            yield f"{name}#{identifier.get('system', '')}|{identifier['value']}"
+        if isinstance(identifier, dict):
+            yield from _identifier_entries(name, identifier)
         text = value.value.get("reference")
         if not isinstance(text, str) or text.startswith("#"):
             return
@@ -253,6 +254,15 @@ def _coded_entries(home: Home, value: Value) -> Iterator[str]:
             yield f"{name}@{system}"
     if value.type == "Identifier":
         yield from _typed_identifier_entries(name, value.value)
+
+
+def _identifier_entries(name: str, identifier: Json) -> Iterator[str]:
+    system = identifier.get("system", "")
+    if "value" in identifier:
+        yield f"{name}#{system}|{identifier['value']}"
+        yield f"{name}^{identifier['value']}"
+    if system:
+        yield f"{name}@{system}"
 
 
 def _typed_identifier_entries(name: str, identifier: Json) -> Iterator[str]:

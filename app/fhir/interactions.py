@@ -4,6 +4,7 @@ operation of the store and its changes the answer. https://hl7.org/fhir/R4/http.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ Interaction = Callable[["FhirApp", Request], Awaitable[Response]]
 Write = Callable[["FhirApp", Request], Operation]
 Parameters = list[tuple[str, str]]
 
+_VERSION = re.compile("[1-9][0-9]{0,8}")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -76,7 +78,7 @@ async def read(app: FhirApp, request: Request) -> Response:
 async def read_version(app: FhirApp, request: Request) -> Response:
     resource_type, id, _, version = request.path
     stored = None
-    if version.isascii() and version.isdigit() and len(version) < 10:
+    if _VERSION.fullmatch(version):
         stored = await app.store.read_version(request.caller, resource_type, id, int(version))
     if stored is None:
         raise error(Category.NOT_FOUND, f"{resource_type}/{id} has no version '{version[:64]}'")

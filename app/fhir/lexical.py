@@ -193,3 +193,36 @@ LEXICAL: Mapping[str, Lexical] = MappingProxyType(
         "xhtml": check_xhtml,
     }
 )
+
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_MEDIA_TYPE = _text(
+    rf'{_TOKEN}/{_TOKEN}( ?; ?{_TOKEN}=({_TOKEN}|"[ !#-\[\]-~]*"))*',
+    "A media type is written `type/subtype`, with parameters after `;` (RFC 2045, BCP 13)",
+)
+_LANGUAGE = _text(
+    r"[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8})*", "A language is written as a tag of BCP 47: `zh-CN`"
+)
+
+SYNTAXES: Mapping[str, Lexical] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (
+                *("Attachment.contentType", "Binary.contentType", "Subscription.channel.payload"),
+                *("Signature.sigFormat", "Signature.targetFormat"),
+            ),
+            _MEDIA_TYPE,
+        ),
+        "Money.currency": _text(r"[A-Z]{3}", "A currency is a code of ISO 4217: `CNY`"),
+    }
+)
+"""By path: codes bound to a standard that is not listed here, but has a form.
+https://hl7.org/fhir/R4/valueset-mimetypes.html · https://hl7.org/fhir/R4/valueset-currencies.html
+"""
+
+
+def check_of(path: str, type_name: str) -> Lexical:
+    """What a primitive at `path` must look like: as its type, and in the form of its standard."""
+    by_type = LEXICAL[type_name]
+    is_language = type_name == "code" and path.endswith(".language")
+    form = _LANGUAGE if is_language else SYNTAXES.get(path)
+    return by_type if form is None else lambda value: by_type(value) or form(value)

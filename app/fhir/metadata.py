@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -149,13 +149,7 @@ async def _stored(
     app: FhirApp, request: Request, resource_type: str, criteria: list[tuple[str, str]]
 ) -> list[Json]:
     search = parse_search(app.reading(request), resource_type, [*criteria, ("_count", "1000")])
-    found: list[Json] = []
-    while True:
-        page = await app.store.search(request.caller, search)
-        found += (parse_json(each.body) for each in page.matches)
-        if page.following is None:
-            return found
-        search = replace(search, cursor=page.following)
+    return [parse_json(each.body) async for each in app.store.search_all(request.caller, search)]
 
 
 # ---- parts of a statement

@@ -69,6 +69,8 @@ _FEW_MODIFIERS: Mapping[str, frozenset[str]] = {
     "composite": frozenset(),
 }
 _CODED = frozenset({"CodeableConcept", "Coding", "code"})
+_HINTS: Mapping[str, str] = {"_totalMethod": ": the standard's name is _total"}
+"""What clients of other servers send, and what they mean."""
 TERMINOLOGY_MODIFIERS = frozenset({"in", "not-in", "above", "below"})
 
 
@@ -217,7 +219,8 @@ def _unknown(name: str, place: TypeLayout, code: str) -> SsciError:
     home = place.homes.get(code)
     if home is not None:
         return refused(name, f"'{code}' is not a reference and can't be chained")
-    return refused(name, f"{place.resource_type} has no search parameter '{code}'", place)
+    hint = _HINTS.get(code, "")
+    return refused(name, f"{place.resource_type} has no search parameter '{code}'{hint}", place)
 
 
 def _parse_condition(reading: Reading, place: TypeLayout, name: str, value: str) -> Criterion:

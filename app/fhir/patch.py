@@ -38,6 +38,10 @@ def parse_patch(content_type: str, body: bytes | Json, registry: Registry) -> Pa
         if name not in media.FORMATS:
             raise _unsupported()
         body = media.parse_body(content_type, body, registry)
+        if name in media.GENERIC and "resourceType" not in body:
+            raise _unsupported(
+                f": {name} does not say which; a part of a resource is {MERGE_PATCH}"
+            )
     return _guarded(parse_fhirpath_patch(body, registry))
 
 
@@ -46,10 +50,10 @@ def _parse_value(body: bytes) -> Any:
     return parse_json(b'{"patch":%b}' % body.removeprefix(codecs.BOM_UTF8)).get("patch")
 
 
-def _unsupported() -> SsciError:
+def _unsupported(hint: str = "") -> SsciError:
     return error(
         Category.UNSUPPORTED,
-        f"a patch is one of {', '.join(PATCH_FORMATS)}",
+        f"a patch is one of {', '.join(PATCH_FORMATS)}{hint}",
         expression="http.Content-Type",
         code="not-supported",
         status=415,

@@ -18,7 +18,8 @@ from app.fhir.codec import MAX_DIGITS
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^'\\]|\\.)*')|(?P<number>\d+(?:\.\d+)?)|(?P<name>\$this|[A-Za-z_]\w*)"
-    r"|`(?P<quoted>[^`]+)`|(?P<sign>!=|[.()\[\]=]))"
+    r"|`(?P<quoted>[^`]+)`|(?P<sign>!=|[.()\[\]=]))",
+    re.ASCII,
 )
 _ESCAPE = re.compile(r"\\(.)")
 

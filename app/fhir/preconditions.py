@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import format_datetime, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 
 from app.errors import Category, SsciError, error
 from app.fhir.model import ANY_VERSION
@@ -21,6 +21,7 @@ NO_VERSION = -1
 """A tag that is well formed, but can't be a version of this server."""
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _OF_THE_RESULT = frozenset(
     {
@@ -79,8 +80,21 @@ def _http_date(text: str | None) -> datetime | None:
 
 
 def version_headers(version: int, last_updated: datetime) -> tuple[tuple[bytes, bytes], ...]:
-    modified = format_datetime(last_updated.astimezone(UTC), usegmt=True)
-    return ((b"etag", b'W/"%d"' % version), (b"last-modified", modified.encode("ascii")))
+    return ((b"etag", b'W/"%d"' % version), (b"last-modified", http_date(last_updated)))
+
+
+_DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
+
+def http_date(at: datetime) -> bytes:
+    """An instant as HTTP writes it, to the second. The standard library's takes several times as
+    long, and every read has one. https://www.rfc-editor.org/rfc/rfc9110#name-date-time-formats"""
+    at = at.astimezone(UTC)
+    day, month = _DAYS[at.weekday()], _MONTHS[at.month - 1]
+    return (
+        f"{day}, {at.day:02} {month} {at.year:04} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"
+    ).encode("ascii")
 
 
 def preferred_return(headers: Mapping[str, str], otherwise: str = "representation") -> str:
@@ -127,6 +141,9 @@ def parse_criteria(
     Strict whatever the client prefers: a criterion that was ignored would widen what is written.
     """
     query = query.removeprefix(f"{reading.base_url}/") if reading.base_url else query
+    if _ADDRESS.match(query):
+        text = f"the criteria name another server: this one is {reading.base_url}"
+        raise _refused(expression, text)
     query = query.removeprefix(resource_type).removeprefix("?")
     parameters = [each for each in split_query(query) if each[0] not in _IGNORED]
     for name, _ in parameters:

@@ -3,18 +3,24 @@ https://hl7.org/fhir/R4/search.html#quantity · https://hl7.org/fhir/R4/extensib
 
 A laboratory's own unit (`万/μL`) is no UCUM code; whoever knows its meaning says the amount again
 in an extension of the Quantity. Which extensions do so is data (`[quantities]` of
-`spec/layout.toml`). What is put in order or computed with (sort, statistics) is the amount that
-such an extension gives, else the one that was sent; a search finds by both.
+`spec/layout.toml`). Statistics compute with the amount that was sent if its unit is UCUM's, else
+with the first such extension whose unit is; a search finds, and a sort orders, by all of them.
+A comparator holds of the amount in every unit.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
 
+from app.fhir.literals import UCUM
 from app.fhir.model import Json
+from app.fhir.ucum import canonical
+
+_ONE = Decimal(1)
 
 
 @cache
@@ -29,9 +35,23 @@ def equivalents(quantity: Json) -> Iterator[Json]:
         if extension.get("url") in _equivalent():
             held = extension.get("valueQuantity")
             if isinstance(held, dict) and "value" in held:
-                yield held
+                yield _compared(quantity) | held
 
 
 def comparable(quantity: Json) -> Json:
-    """The Quantity to compare and to compute with."""
-    return next(equivalents(quantity), quantity)
+    """The Quantity to compute with; the one sent where none is in a unit of UCUM's."""
+    if "value" not in quantity:
+        return quantity
+    forms = (quantity, *equivalents(quantity))
+    return next((each for each in forms if _is_measured(each)), quantity)
+
+
+def _compared(quantity: Json) -> Json:
+    return {"comparator": quantity["comparator"]} if "comparator" in quantity else {}
+
+
+def _is_measured(quantity: Json) -> bool:
+    code = quantity.get("code")
+    if quantity.get("system") != UCUM or not isinstance(code, str):
+        return False
+    return canonical(_ONE, code) is not None

@@ -5,13 +5,14 @@ A rule holds what is asked of one JSON property: its primitive check, its bindin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from app.fhir.bindings import build_binding, check_code_in, check_coding_in, check_concept_in
 from app.fhir.invariants import Invariant, invariants_of
-from app.fhir.lexical import LEXICAL, Fault, Lexical
+from app.fhir.lexical import Fault, Lexical, check_of
 from app.fhir.references import Scope, build_targets, check_reference
 from app.fhir.registry import Registry
 from app.fhir.shapes import RESOURCE_TYPE, Property, Shape, build_shape
@@ -91,13 +92,17 @@ class RuleBook:
         if each.type == RESOURCE_TYPE:
             return _accept
         codes = self._registry.required_codes(each.path)
-        return check_code_in(build_binding(codes)) if codes else LEXICAL[each.type]
+        if codes is not None:
+            return check_code_in(build_binding(codes))
+        return check_of(each.path, each.type)
 
     def _compile_extra(self, each: Property) -> Extra | None:
         if each.type == "Reference":
             allowed = self._registry.reference_targets(each.path)
             targets = build_targets(allowed, self._registry.known_types)
             return lambda reference, scope: check_reference(targets, reference, scope)
+        if each.type == "Extension" and each.path != "Extension.extension":
+            return lambda extension, _scope: _check_absolute(extension)
         codes = self._registry.required_codes(each.path)
         check = _BOUND_TYPES.get(each.type)
         if codes is None or check is None:
@@ -107,6 +112,17 @@ class RuleBook:
 
 
 _BOUND_TYPES = {"Coding": check_coding_in, "CodeableConcept": check_concept_in}
+
+
+def _check_absolute(extension: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+    """https://hl7.org/fhir/R4/extensibility.html#Extension"""
+    url = extension.get("url")
+    if isinstance(url, str) and not _ABSOLUTE.match(url):
+        yield "url", _RELATIVE
+
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|$")
+_RELATIVE = Fault("value", "Only inside another extension may the URL of one be relative")
 
 
 def _on_itself(fault: Fault | None) -> Iterator[tuple[None, Fault]]:

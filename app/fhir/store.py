@@ -247,6 +247,16 @@ class Store:
                 await self._await_horizon(connection)
             return await fetch_page(connection, self._compiler, request, caller.restriction)
 
+    async def search_all(self, caller: Caller, request: SearchRequest) -> AsyncIterator[Found]:
+        """All matches, page by page, as the first page's snapshot has them."""
+        while True:
+            page = await self.search(caller, request)
+            for each in page.matches:
+                yield each
+            if page.following is None:
+                return
+            request = replace(request, cursor=page.following)
+
     async def _await_horizon(self, connection: ReadConnection) -> None:
         """Let this process's own last write come before the horizon, for a short while."""
         deadline = time.monotonic() + POLL_PATIENCE

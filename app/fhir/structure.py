@@ -24,6 +24,8 @@ MAX_ISSUES = 50
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LINK = re.compile(r"""(?:src|href)\s*=\s*["'](#[^"']*)["']""")
+_EXTENDED = "Coding"
+"""Extensions of a primitive are those of any data type, not parts of another extension."""
 _EXTENSION_ONLY = frozenset({"id", "extension"})
 
 
@@ -267,7 +269,7 @@ def _walk_primitive_extension(walk: Walk, value: Any, has_value: bool, place: Pl
     if "id" in value and (fault := check_string(value["id"])):
         walk.found.add((place, "id", None), fault)
     if "extension" in value:
-        rule = walk.book.rules("Extension").rules["extension"]
+        rule = walk.book.rules(_EXTENDED).rules["extension"]
         _walk_list(walk, rule, value, "extension", value["extension"], place)
 
 

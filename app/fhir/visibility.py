@@ -1,4 +1,5 @@
-"""What a caller may not see is not there for writes either: no patch shows it, no update hides it.
+"""What a caller may not see can't be written either: no patch shows it, no update hides it. That an
+id is taken can't be kept from who may write under it; what is stored there can.
 https://hl7.org/fhir/R4/security.html
 """
 
@@ -19,7 +20,7 @@ async def refuse_hidden(
     caller: Caller,
     keys: Iterable[tuple[str, str]],
 ) -> None:
-    """404 for a resource that is stored but not the caller's to see, as for one that is not."""
+    """404 for a resource that is stored but not the caller's to see, as a read says it."""
     if caller.restriction.is_open:
         return
     for resource_type, id in sorted(set(keys)):

@@ -38,6 +38,10 @@ def rewritten(expression: str, resource_type: str) -> str:
     rewrites = [
         (r"\bResource\.", f"{resource_type}."),
         (r"resolve\(\) is (\w+)", r"type = '\1'"),  # references are told their type beforehand
+        (  # a canonical is a uri; ofType() does not know that there
+            r"\(([\w.]+) as uri\)",
+            r"(\1.ofType(uri) | \1.ofType(canonical))",
+        ),
         (r"\(([\w.]+) as (\w+)\)", r"\1.ofType(\2)"),  # `as` refuses collections there
         (r"\.as\((\w+)\)", r".ofType(\1)"),
         (r"hasExtension\(('[^']*')\)", r"extension.where(url = \1).exists()"),

@@ -129,13 +129,11 @@ async def test_content_that_can_not_be_kept_is_refused(
     assert (answer.status_code, answer.json()["resourceType"]) == (status, "OperationOutcome")
 
 
-async def test_a_type_that_is_none_is_not_repeated_in_a_header(client: httpx.AsyncClient) -> None:
-    await put_resource(client, contentType="text/html; charset=\u00e9", data="AAAA")
-    answer = await client.get("Binary/b")
-    assert (answer.headers["content-type"], answer.content) == (
-        "application/octet-stream",
-        b"\0" * 3,
-    )
+async def test_a_type_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
+    resource = {"resourceType": "Binary", "id": "b", "contentType": "text/html; charset=\u00e9"}
+    answer = await client.put("Binary/b", json=resource, headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["Binary.contentType"]
 
 
 async def test_other_answers_about_a_binary_stay_fhir(client: httpx.AsyncClient) -> None:
@@ -168,3 +166,29 @@ async def test_a_binary_has_no_narrative_to_search(client: httpx.AsyncClient) ->
     statement = (await client.get("metadata")).json()
     (binary,) = (each for each in statement["rest"][0]["resource"] if each["type"] == "Binary")
     assert "_text" not in [each["name"] for each in binary["searchParam"]]
+
+
+@pytest.mark.parametrize("parameter", ["_summary=true", "%5Fsummary=true", "_elements=id"])
+async def test_content_is_whole_whatever_is_to_be_left_out_of_the_resource(
+    client: httpx.AsyncClient, parameter: str
+) -> None:
+    plain = {"content-type": "application/json"}
+    assert (await client.put("Binary/b", content=b'{"a": 1}', headers=plain)).status_code == 201
+    answer = await client.get(f"Binary/b?{parameter}", headers={"accept": "application/json"})
+    assert (answer.status_code, answer.content) == (200, b'{"a": 1}')
+    refused = await client.get("Binary/b?_summary=bogus", headers={"accept": "application/json"})
+    assert refused.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<doc><Binary/></doc>", "application/xml"),
+        (b'[{"resourceType":"Binary"}]', "application/json"),
+    ],
+)
+async def test_what_only_mentions_a_binary_is_content(
+    client: httpx.AsyncClient, content: bytes, kind: str
+) -> None:
+    stored = await put(client, content, {"content-type": kind})
+    assert base64.b64decode(stored["data"]) == content

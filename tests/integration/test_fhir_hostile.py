@@ -160,3 +160,40 @@ async def test_there_is_nothing_below_a_version(client: httpx.AsyncClient) -> No
     await client.put("Observation/a", json=OBSERVATION | {"id": "a"}, headers=JSON)
     response = await client.get("Observation/a/_history/1/x")
     assert response.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        ("1", 1),
+        ("http://s.example|1", 1),
+        ("http://s.example|", 1),
+        ("|1", 0),
+        ("2", 0),
+        ("http://t.example|", 0),
+    ],
+)
+async def test_the_identifier_of_a_reference_is_searched_as_a_token(
+    client: httpx.AsyncClient, value: str, count: int
+) -> None:
+    subject = {"identifier": {"system": "http://s.example", "value": "1"}, "type": "Patient"}
+    await client.post("Observation", json=OBSERVATION | {"subject": subject}, headers=JSON)
+    found = await client.get("Observation", params={"subject:identifier": value})
+    assert found.status_code == 200
+    assert len(found.json().get("entry", [])) == count
+
+
+async def test_criteria_of_another_server_are_refused_by_that(client: httpx.AsyncClient) -> None:
+    headers = JSON | {"if-none-exist": "http://other.example/fhir/Observation?_id=a"}
+    refused = await client.post("Observation", json=OBSERVATION, headers=headers)
+    assert refused.status_code == 400
+    assert "another server" in refused.text
+
+
+async def test_what_other_servers_call_otherwise_is_hinted_at(client: httpx.AsyncClient) -> None:
+    assert "_total" in (await client.get("Observation?_totalMethod=count")).text
+    await client.put("Observation/h", json=OBSERVATION | {"id": "h"}, headers=JSON)
+    part = {"json": {"status": "amended"}, "headers": {"content-type": "application/json"}}
+    refused = await client.patch("Observation/h", **part)  # type: ignore[arg-type]
+    assert refused.status_code == 415
+    assert "a part of a resource is application/merge-patch+json" in refused.text

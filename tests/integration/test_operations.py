@@ -238,6 +238,20 @@ async def test_lastn_is_the_latest_of_each_code_newest_first(client: httpx.Async
     assert entries(everyone) == ["Observation/new", "Observation/stranger"]
 
 
+async def test_lastn_takes_codes_that_say_neither_code_nor_text_as_one_kind(
+    client: httpx.AsyncClient,
+) -> None:
+    nameless = {"coding": [{"system": LOINC}]}
+    await store(
+        client,
+        observation("old", "1 g/L", "2019-01-01", code=nameless),
+        observation("new", "2 g/L", "2019-03-01", code={"coding": [{"display": "something"}]}),
+        observation("coded", "2 g/L", "2019-03-01"),
+    )
+    latest = await client.get("Observation/$lastn?patient=p")
+    assert sorted(entries(latest)) == ["Observation/coded", "Observation/new"]
+
+
 # ---- $stats
 
 

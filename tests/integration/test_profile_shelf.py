@@ -125,3 +125,11 @@ async def test_definitions_are_compiled_once(
     await put(client, profile(NEEDS_SUBJECT))
     assert [await status_of(client) for _ in range(3)] == [422, 422, 422]
     assert len(fetched) == 1
+
+
+async def test_the_last_of_many_versions_of_a_definition_counts(client: httpx.AsyncClient) -> None:
+    for number in range(1, 8):
+        strict = [NEEDS_SUBJECT] if number % 2 == 0 else []
+        each = profile(*strict) | {"id": f"short-{number}", "version": str(number)}
+        await put(client, each)
+        assert await status_of(client) == (422 if strict else 201)

@@ -184,3 +184,41 @@ async def test_a_missing_date_is_missing_however_many_are_written_together(
     ids = [f"o{number:02}" for number in range(count)]
     assert sorted(await found(store, "Observation?date:missing=true&_count=100")) == ids
     assert await found(store, "Observation?date=ge1000") == []
+
+
+async def test_a_comparator_holds_of_the_amount_in_every_unit(store: Store) -> None:
+    again = {"url": CANONICAL, "valueQuantity": {"value": 50, "system": UCUM, "code": "10*9/L"}}
+    local = {"value": 5, "comparator": "<", "unit": "万/μL", "extension": [again]}
+    await keep(store, observation("below", **local))
+    assert await found(store, f"Observation?value-quantity=lt50|{IN_LITRES}") == ["below"]
+    assert await found(store, f"Observation?value-quantity=50|{IN_LITRES}") == []
+
+
+async def test_statistics_compute_with_the_unit_that_can_be_converted(store: Store) -> None:
+    translated = {
+        "url": "http://hl7.org/fhir/StructureDefinition/iso21090-PQ-translation",
+        "valueQuantity": {"value": 5, "system": "urn:local", "code": "mgpct"},
+    }
+    ours = {"system": UCUM, "code": "mg/dL"}
+    await keep(
+        store,
+        observation("told-twice", value=5, extension=[translated], **ours),
+        observation("plain", value=7, **ours),
+    )
+    async with fhir_client(store) as client:
+        answer = await client.get(
+            "Observation/$stats?subject=Patient/p&system=http://loinc.org&code=777-3&statistic=average"
+        )
+    assert answer.status_code == 200, answer.text
+    assert b'"value":6' in answer.content
+
+
+async def test_a_reference_is_sorted_by_its_id_not_by_its_identifier(store: Store) -> None:
+    named = {"reference": "Patient/z", "identifier": {"value": "1"}}
+    await keep(
+        store,
+        observation("last", value=1) | {"subject": named},
+        observation("first", value=1) | {"subject": {"reference": "Patient/b"}},
+    )
+    assert await found(store, "Observation?_sort=subject") == ["first", "last"]
+    assert await found(store, "Observation?subject:identifier=1") == ["last"]

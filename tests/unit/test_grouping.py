@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
+from app.database.failures import outcome_unknown
 from app.errors import Category, SsciError, error
 from app.fhir import Caller, Change
 from app.fhir.grouping import AT_ONCE, MAX_GROUP, Grouping
 from app.fhir.model import Create
+from app.fhir.unhurried import LARGE_BYTES
 from app.fhir.writing import Work
 
 CALLER = Caller("test")
@@ -87,13 +90,37 @@ async def test_what_is_wrong_with_one_of_a_group_is_told_to_it_alone() -> None:
 
 
 async def test_a_group_that_may_have_been_committed_is_not_repeated() -> None:
-    broken = error(Category.UNAVAILABLE, "the connection broke during the commit")
+    broken = outcome_unknown()
     transactions = Transactions(d=broken)
     tasks = await transactions.ask_all("abcdef")
     transactions.go.set()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-    assert outcomes[2:] == [broken] * 4
+    assert [str(each) for each in outcomes[2:]] == [str(broken)] * 4
+    assert len({id(each) for each in outcomes[2:]}) == 4, "each is told by its own exception"
     assert transactions.written == [["a"], ["b"]]
+
+
+async def test_a_group_that_found_no_connection_is_tried_one_by_one() -> None:
+    transactions = Transactions(d=error(Category.UNAVAILABLE, "no connection came free"))
+    tasks = await transactions.ask_all("abcdef")
+    transactions.go.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(each, SsciError) for each in outcomes] == [False] * 3 + [True] + [False] * 2
+    assert transactions.written == [["a"], ["b"], ["c"], ["e"], ["f"]]
+
+
+async def test_much_is_not_written_together() -> None:
+    transactions = Transactions()
+    large = [
+        asyncio.create_task(
+            transactions.grouping.carry_out(CALLER, replace(work(name), size=LARGE_BYTES // 2))
+        )
+        for name in "abcdefg"
+    ]
+    await asyncio.sleep(0)
+    transactions.go.set()
+    await asyncio.gather(*large)
+    assert max(map(len, transactions.written)) == 2
 
 
 async def test_who_is_cancelled_while_it_waits_has_written_nothing() -> None:

@@ -16,7 +16,7 @@ from app.fhir.operations.answers import answer_issues
 from app.fhir.operations.everything import OPERATIONS as EVERYTHING
 from app.fhir.operations.lastn import OPERATIONS as LASTN
 from app.fhir.operations.meta import OPERATIONS as META
-from app.fhir.operations.record import Level, Operation
+from app.fhir.operations.record import Asked, Level, Operation
 from app.fhir.operations.stats import OPERATIONS as STATS
 from app.fhir.operations.terminology import OPERATIONS as TERMINOLOGY
 from app.fhir.operations.validation import OPERATIONS as VALIDATION
@@ -26,7 +26,7 @@ from app.fhir.unhurried import unhurried
 if TYPE_CHECKING:
     from app.fhir.http import FhirApp
 
-__all__ = ["OPERATIONS", "Level", "Operation", "answer", "describe", "find_operation"]
+__all__ = ["OPERATIONS", "Asked", "Level", "Operation", "answer", "describe", "find_operation"]
 
 OPERATIONS: tuple[Operation, ...] = (
     *EVERYTHING,

@@ -30,7 +30,7 @@ from app.fhir.operations.parameters import (
     refused,
     text,
 )
-from app.fhir.operations.record import Operation
+from app.fhir.operations.record import Asked, Operation
 from app.fhir.operations.searchsets import Found, answer_searchset, link_to
 from app.fhir.order import snapshot_of
 from app.fhir.registry import Registry
@@ -328,6 +328,14 @@ def select_referred(
     return (" UNION ALL ".join(selects), *bind.values) if selects else None
 
 
+_ASKED = (
+    Asked("start", "Care at or after this date", "date"),
+    Asked("end", "Care at or before this date", "date"),
+    Asked("_since", "Resources written at or after this instant", "instant"),
+    Asked("_type", "Resource types, separated by commas", "types"),
+    Asked("_count", f"Resources per page, at most {MAX_COUNT}", "positive"),
+)
+
 OPERATIONS = (
     Operation(
         "everything",
@@ -336,5 +344,7 @@ OPERATIONS = (
         tell_everything,
         affects_state=False,
         definition="http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        answers="Bundle",
+        asked=_ASKED,
     ),
 )

@@ -19,7 +19,7 @@ from app.fhir.operations.observations import (
     parse_selection,
 )
 from app.fhir.operations.parameters import positive, read_parameters, refused
-from app.fhir.operations.record import Operation
+from app.fhir.operations.record import Asked, Operation
 from app.fhir.operations.searchsets import Found, answer_searchset, link_to
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ MAX_KINDS = 2000
 
 _KIND = (
     "COALESCE((SELECT array_agg(t ORDER BY t) FROM unnest(r.tokens) t"
-    " WHERE starts_with(t, 'code=')), ARRAY['text=' || (r.body->'code'->>'text')], ARRAY['none'])"
+    " WHERE starts_with(t, 'code=')),"
+    " ARRAY[COALESCE('text=' || (r.body->'code'->>'text'), 'none')])"
 )
 _SUBJECT = "(SELECT min(t) FROM unnest(r.tokens) t WHERE starts_with(t, 'subject='))"
 
@@ -114,5 +115,8 @@ OPERATIONS = (
         tell_latest,
         affects_state=False,
         definition="http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+        answers="Bundle",
+        asked=(Asked("max", "How many of each kind; at most 1000, by default 1", "positive"),),
+        is_search=True,
     ),
 )

@@ -16,6 +16,21 @@ if TYPE_CHECKING:
 
 Level = Literal["system", "type", "instance"]
 Run = Callable[["FhirApp", Request], Awaitable[Response]]
+Form = Literal[
+    "text", "boolean", "positive", "whole", "decimal", "date", "instant", "types", "versioned"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A parameter that a query string can hold. `needed_at`: where a GET must have it; `not_at`:
+    where it has no place."""
+
+    name: str
+    documentation: str
+    form: Form = "text"
+    needed_at: frozenset[Level] = frozenset()
+    not_at: frozenset[Level] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,9 @@ class Operation:
     """`name` without `$`; `resource_types` empty: any; `definition` the canonical URL of its
     OperationDefinition. Only an operation that does not affect state may be called by GET.
     `judges_body`: what is wrong with an element of the body is its answer, not an error.
-    `of_any_type`: may be called as `Resource/$name`, of a resource of any type."""
+    `of_any_type`: may be called as `Resource/$name`, of a resource of any type.
+    `answers`: the type of resource that comes back. `asked`: what a GET may say; with `is_search`
+    also the search parameters of the type."""
 
     name: str
     resource_types: frozenset[str]
@@ -33,6 +50,9 @@ class Operation:
     definition: str
     judges_body: bool = False
     of_any_type: bool = False
+    answers: str = "Parameters"
+    asked: tuple[Asked, ...] = ()
+    is_search: bool = False
 
     def is_for(self, level: Level, resource_type: str | None) -> bool:
         """Whether it may be called there; `resource_type` None at the system level."""

@@ -42,7 +42,7 @@ from app.fhir.operations.parameters import (
     text,
     texts,
 )
-from app.fhir.operations.record import Operation
+from app.fhir.operations.record import Asked, Level, Operation
 from app.fhir.operations.statistics import COUNTS, STATISTICS, SYSTEM, compute, display_of
 
 if TYPE_CHECKING:
@@ -236,6 +236,17 @@ def _squared(unit: Json) -> Json:
     return {"unit": f"({shown})2"} if shown else {}
 
 
+_ALWAYS: frozenset[Level] = frozenset({"type"})
+_ASKED = (
+    Asked("subject", "Whose Observations: a reference", needed_at=_ALWAYS),
+    Asked("code", "`code` or `system|code`; may be repeated", needed_at=_ALWAYS),
+    Asked("system", "The system of the codes that name none"),
+    Asked("duration", "Hours up to now", "decimal"),
+    Asked("statistic", "Names of statistics, separated by commas", needed_at=_ALWAYS),
+    Asked("include", "Whether to answer the Observations too", "boolean"),
+    Asked("limit", "How many of them at most", "positive"),
+)
+
 OPERATIONS = (
     Operation(
         "stats",
@@ -244,5 +255,6 @@ OPERATIONS = (
         tell_statistics,
         affects_state=False,
         definition="http://hl7.org/fhir/OperationDefinition/Observation-stats",
+        asked=_ASKED,
     ),
 )

@@ -28,7 +28,7 @@ from app.fhir.operations.parameters import (
     text,
     texts,
 )
-from app.fhir.operations.record import Level, Operation, Run
+from app.fhir.operations.record import Asked, Form, Level, Operation, Run
 from app.fhir.terminology import (
     Coded,
     CodeSystem,
@@ -358,8 +358,70 @@ def _whole(parameters: Parameters, name: str) -> int | None:
     return int(digits)
 
 
+_AT_TYPE: frozenset[Level] = frozenset({"type"})
+_ALWAYS: frozenset[Level] = frozenset({"type", "instance"})
+_SHOWN_IN = Asked(_LANGUAGE, EXPANSION[_LANGUAGE])
+_INSTANCE: frozenset[Level] = frozenset({"instance"})
+_URL = Asked("url", "canonical URL, or `url|version`", needed_at=_AT_TYPE, not_at=_INSTANCE)
+_CODE = Asked("code", "the code", needed_at=_ALWAYS)
+_SYSTEM = Asked("system", "the code system of the code")
+_NAMED_SYSTEM = Asked("system", "the code system of the code", needed_at=_AT_TYPE)
+_ABSTRACT = Asked("abstract", "whether an abstract concept counts as a code", "boolean")
+_ANY_VERSION = Asked("version", "the version of the code system")
+_DISPLAY = Asked("display", "the display to check")
+
+_FORMS: Mapping[str, Form] = {
+    "offset": "whole",
+    "count": "whole",
+    "includeDesignations": "boolean",
+    "includeDefinition": "boolean",
+    "activeOnly": "boolean",
+    "excludeNested": "boolean",
+    "excludeNotForUI": "boolean",
+    "excludePostCoordinated": "boolean",
+    "system-version": "versioned",
+}
+_ASKED_TO_EXPAND = (
+    _URL,
+    *(
+        Asked(name, told, _FORMS.get(name, "text"))
+        for name, told in EXPANSION.items()
+        if name not in ("url", "valueSet")
+    ),
+)
+_ASKED_OF_VALUE_SET = (
+    *(_URL, _CODE, _SYSTEM, _DISPLAY, _ABSTRACT, _SHOWN_IN),
+    Asked("systemVersion", "the version of the code system"),
+    Asked("valueSetVersion", "the version of the value set"),
+)
+_ASKED_OF_CODE_SYSTEM = (_URL, _CODE, _SYSTEM, _ANY_VERSION, _DISPLAY, _ABSTRACT, _SHOWN_IN)
+_ASKED_TO_LOOK_UP = (
+    *(_CODE, _NAMED_SYSTEM, _ANY_VERSION, _SHOWN_IN),
+    Asked("property", "a property to show; may be repeated"),
+)
+_ASKED_TO_SUBSUME = (
+    Asked("codeA", "the first code", needed_at=_ALWAYS),
+    Asked("codeB", "the second code", needed_at=_ALWAYS),
+    *(_NAMED_SYSTEM, _ANY_VERSION),
+)
+_ASKED_TO_TRANSLATE = (
+    Asked("url", "canonical URL of the map; without it `system` finds it", not_at=_INSTANCE),
+    *(_CODE, _SYSTEM, _ANY_VERSION),
+    Asked("conceptMapVersion", "the version of the map"),
+    Asked("source", "canonical URL of the value set to translate from"),
+    Asked("target", "canonical URL of the value set to translate to"),
+    Asked("targetsystem", "the code system to translate to"),
+    Asked("reverse", "whether to translate from the target to the source", "boolean"),
+)
+
+
 def _operation(
-    name: str, kind: Kind, run: Run, levels: tuple[Level, ...] = ("type", "instance")
+    name: str,
+    kind: Kind,
+    run: Run,
+    asked: tuple[Asked, ...],
+    levels: tuple[Level, ...] = ("type", "instance"),
+    answers: str = "Parameters",
 ) -> Operation:
     return Operation(
         name,
@@ -368,14 +430,16 @@ def _operation(
         run,
         affects_state=False,
         definition=f"http://hl7.org/fhir/OperationDefinition/{kind}-{name}",
+        answers=answers,
+        asked=asked,
     )
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _operation("expand", "ValueSet", expand_value_set),
-    _operation("validate-code", "ValueSet", validate_in_value_set),
-    _operation("validate-code", "CodeSystem", validate_in_code_system),
-    _operation("lookup", "CodeSystem", look_up_code, levels=("type",)),
-    _operation("subsumes", "CodeSystem", tell_subsumption),
-    _operation("translate", "ConceptMap", translate_code),
+    _operation("expand", "ValueSet", expand_value_set, _ASKED_TO_EXPAND, answers="ValueSet"),
+    _operation("validate-code", "ValueSet", validate_in_value_set, _ASKED_OF_VALUE_SET),
+    _operation("validate-code", "CodeSystem", validate_in_code_system, _ASKED_OF_CODE_SYSTEM),
+    _operation("lookup", "CodeSystem", look_up_code, _ASKED_TO_LOOK_UP, levels=("type",)),
+    _operation("subsumes", "CodeSystem", tell_subsumption, _ASKED_TO_SUBSUME),
+    _operation("translate", "ConceptMap", translate_code, _ASKED_TO_TRANSLATE),
 )

@@ -29,7 +29,7 @@ from app.fhir.operations.parameters import (
     text,
     texts,
 )
-from app.fhir.operations.record import Operation
+from app.fhir.operations.record import Asked, Operation
 from app.fhir.preconditions import if_match
 from app.fhir.profiles import Profile, Rule, check_profile, claimed, evaluate
 from app.fhir.registry import Registry
@@ -190,5 +190,10 @@ OPERATIONS = (
         definition="http://hl7.org/fhir/OperationDefinition/Resource-validate",
         judges_body=True,
         of_any_type=True,
+        answers="OperationOutcome",
+        asked=(
+            Asked("mode", f"What is intended: {', '.join(MODES)}"),
+            Asked("profile", "Canonical URL of a profile to check against"),
+        ),
     ),
 )

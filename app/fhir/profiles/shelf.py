@@ -26,6 +26,7 @@ MAX_CLAIMS = 50
 MAX_BASES = 8
 _KEPT = 500
 _STATES = 4
+_PAGE = 200
 _CALLER = Caller("profiles")
 
 Found = Mapping[str, "tuple[Profile, ...] | SsciError"]
@@ -75,7 +76,8 @@ class ProfileShelf:
         if missing:
             fetched = await self._fetch(store, missing)
             known = {**known, **{url: fetched.get(url) for url in missing}}
-            self._remember(state, known)
+            if await _state(store) == state:  # else what was read may be of neither state
+                self._remember(state, known)
         return {url: held for url in wanted if (held := known[url]) is not None}
 
     def _remember(self, state: State, known: Known) -> None:
@@ -83,8 +85,7 @@ class ProfileShelf:
         self._found.pop(state, None)
         while len(self._found) >= _STATES:
             del self._found[next(iter(self._found))]
-        if len(known) <= _KEPT:
-            self._found[state] = known
+        self._found[state] = dict(list(known.items())[-_KEPT:])
 
     async def _fetch(self, store: Store, urls: Sequence[str]) -> Found:
         found: dict[str, tuple[Profile, ...] | SsciError] = {}
@@ -137,10 +138,9 @@ class ProfileShelf:
             return {}
         values = tuple(Text(url) for url in sorted(urls))
         condition = Condition("url", None, values)
-        request = SearchRequest("StructureDefinition", (condition,), count=len(urls) * 4)
-        page = await store.search(_CALLER, request)
+        request = SearchRequest("StructureDefinition", (condition,), count=_PAGE)
         found: dict[str, list[tuple[Json, bytes]]] = {}
-        for each in page.matches:
+        async for each in store.search_all(_CALLER, request):
             definition = parse_json(each.body)
             found.setdefault(definition["url"], []).append((definition, each.body))
         return found
