@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import DownloadColumn, MofNCompleteColumn, TextColumn
 
 from app import __version__
+from app.cli_feed import feed
+from app.cli_keys import keys
+from app.cli_mapping import ledger, mapping
+from app.cli_poll import poll
+from app.cli_subject import subject
 from app.errors import Category, SsciError
-from app.settings import Settings, explain, read_settings
-
-FAILED = 1
-REFUSED = 2
+from app.settings import Settings
+from app.terminal import (
+    FAILED,
+    REFUSED,
+    DatabaseUrl,
+    DataDir,
+    complain,
+    progress,
+    settings_of,
+    stop,
+)
 
 app = typer.Typer(
     name="ssci",
@@ -44,21 +46,16 @@ study = typer.Typer(help="The study: protocol.toml and its FHIR resources.", no_
 database = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(study, name="study")
 app.add_typer(database, name="db")
+app.add_typer(subject, name="subject")
+app.add_typer(keys, name="keys")
+app.add_typer(feed, name="feed")
+feed.command("poll")(poll)
+feed.command("ledger")(ledger)
+app.add_typer(mapping, name="mapping")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
 Port = Annotated[
     int | None, typer.Option(help="Port to listen on; 0 takes a free one.", show_default="8000")
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the embedded database and keys.", show_default="data"),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="PostgreSQL of your own instead of the embedded one. Other users of this machine can "
-        "read a command line: SSCI_DATABASE_URL is the better place for a password."
-    ),
 ]
 Participants = Annotated[int, typer.Option(min=1, max=1_000_000, help="How many participants.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same files, byte for byte.")]
@@ -70,9 +67,9 @@ def main() -> None:
         app()
     except SsciError as problem:
         code = REFUSED if problem.category is Category.INCORRECT else FAILED
-        _stop(f"{problem}", code)
+        stop(f"{problem}", code)
     except OSError as problem:
-        _stop(f"{problem.strerror}: {problem.filename or ''}".rstrip(": "), FAILED)
+        stop(f"{problem.strerror}: {problem.filename or ''}".rstrip(": "), FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -100,15 +97,24 @@ def serve(
     no_auth: Annotated[
         bool, typer.Option("--no-auth", help="Ask for no tokens; loopback addresses only.")
     ] = False,
+    mllp: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[FEED=]PORT",
+            help="Receive HL7 v2 over MLLP on this port, for this feed (the site's first one if "
+            "none is named); may be given several times.",
+        ),
+    ] = None,
 ) -> None:
     """Serve FHIR, feeds, endpoints and enrolment until stopped. Migrates the database first."""
-    settings = _settings(
+    settings = settings_of(
         host=host,
         port=port,
         data_dir=data_dir,
         database_url=database_url,
         workers=workers,
         no_auth=no_auth or None,
+        mllp=",".join(mllp) if mllp else None,
     )
     _check_access(settings)
     from app.main import serve as serve_until_stopped
@@ -131,7 +137,7 @@ def demo(
 
     Started again, also after a crash, it feeds what is not yet acknowledged, and nothing twice.
     """
-    settings = _settings(host="127.0.0.1", port=port, data_dir=data_dir, no_auth=True)
+    settings = settings_of(host="127.0.0.1", port=port, data_dir=data_dir, no_auth=True)
     from app.demo import DemoPlan, run_demo
 
     asyncio.run(run_demo(settings, DemoPlan(participants, seed, exit_after), Console()))
@@ -149,7 +155,7 @@ def simulate(
     from app.cohort_files import Order, write_cohort
 
     order = Order(participants, seed, messages, bundles)
-    with _progress("Simulating", participants, MofNCompleteColumn()) as advance:
+    with progress("Simulating", participants, MofNCompleteColumn()) as advance:
         written = write_cohort(order, out, lambda: advance(1))
     typer.echo(f"{out}: {participants} participants, {written} messages")
 
@@ -169,28 +175,80 @@ def load(
     database_url: DatabaseUrl = None,
 ) -> None:
     """Load FHIR resources and Bundles into the store. Loading again changes nothing."""
-    settings = _settings(data_dir=data_dir, database_url=database_url)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     sys.exit(asyncio.run(_load(settings, files)))
+
+
+@app.command()
+def send(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files of HL7 v2 messages or batches, folders of them, or - for stdin."
+        ),
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="mllp://host:port or http://host:port/feeds/pumch-lis/hl7v2; mllps or https for "
+            "TLS."
+        ),
+    ],
+    rate: Annotated[
+        float | None, typer.Option(help="Messages a second at most.", min=0.001)
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            help="File that remembers what was acknowledged: run again, what it names is left out.",
+            dir_okay=False,
+        ),
+    ] = None,
+    attempts: Annotated[int, typer.Option(help="How often a message is tried.", min=1)] = 10,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for an acknowledgement.", min=0.1)
+    ] = 30.0,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="Authorities to trust (PEM) instead of the system's.")
+    ] = None,
+    cert: Annotated[Path | None, typer.Option(help="Client certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its key.")] = None,
+) -> None:
+    """Send HL7 v2 messages one after the other, each until it is acknowledged.
+
+    0: all were accepted · 1: some were not, or are left to be sent · 2: asked wrongly.
+    """
+    from app.mappings.sending import Order, Patience, send_files
+    from app.mappings.sending_links import parse_target
+
+    order = Order(
+        files, parse_target(to, tls_ca, cert, key), Patience(attempts), timeout, rate, resume
+    )
+    with progress("Sending", order.size, DownloadColumn()) as advance:
+        summary = asyncio.run(send_files(order, advance, complain))
+    for line in summary.lines():
+        typer.echo(line)
+    sys.exit(0 if summary.complete else FAILED)
 
 
 @study.command("load")
 def study_load(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Load the study's FHIR resources from protocol.toml. Loading again changes nothing."""
-    settings = _settings(data_dir=data_dir, database_url=database_url)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     typer.echo(asyncio.run(_load_study(settings)))
 
 
 @database.command()
 def migrate(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Bring the database to the newest revision (as `serve` does at its start)."""
-    settings = _settings(data_dir=data_dir, database_url=database_url)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     typer.echo(asyncio.run(_migrate(settings)))
 
 
 @database.command("rebuild-trial")
 def rebuild_trial(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Fill the trial tables anew from the history of the FHIR store, in one transaction."""
-    settings = _settings(data_dir=data_dir, database_url=database_url)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     for table, rows in asyncio.run(_rebuild_trial(settings)).items():
         typer.echo(f"{table}: {rows} rows")
 
@@ -201,9 +259,9 @@ BackupFile = Annotated[Path, typer.Argument(help="The dump's file.", dir_okay=Fa
 @database.command("backup")
 def back_up(file: BackupFile, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Dump the database into FILE, while the service goes on. The key file is to be kept apart."""
-    settings = _settings(data_dir=data_dir, database_url=database_url)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     if file.exists():
-        _stop(f"{file} is there already: name a new file", REFUSED)
+        stop(f"{file} is there already: name a new file", REFUSED)
     from app.database import back_up as dump
 
     asyncio.run(_as_owner(settings, dump, file))
@@ -213,9 +271,9 @@ def back_up(file: BackupFile, data_dir: DataDir = None, database_url: DatabaseUr
 @database.command("restore")
 def restore(file: BackupFile, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Restore FILE into a new data folder or database. Put the key file back before serving."""
-    settings = _settings(data_dir=data_dir, database_url=database_url)
+    settings = settings_of(data_dir=data_dir, database_url=database_url)
     if not file.is_file():
-        _stop(f"{file}: no such file", REFUSED)
+        stop(f"{file}: no such file", REFUSED)
     from app.database import restore as fill
 
     asyncio.run(_as_owner(settings, fill, file))
@@ -228,7 +286,7 @@ async def _as_owner(
     from app.database import reached_server
     from app.main import source_of
 
-    async with reached_server(source_of(settings), _complain) as addresses:
+    async with reached_server(source_of(settings), complain) as addresses:
         await work(addresses.owner_dsn, file)
 
 
@@ -238,8 +296,8 @@ async def _load(settings: Settings, files: Sequence[Path]) -> int:
 
     total = sum(path.stat().st_size for path in files)
     async with open_services(settings) as services:
-        with _progress("Loading", total, DownloadColumn()) as advance:
-            loaded = await load_files(services.store, files, advance, _complain)
+        with progress("Loading", total, DownloadColumn()) as advance:
+            loaded = await load_files(services.store, files, advance, complain)
     kinds = loaded.kinds
     typer.echo(
         f"{kinds['create']} created, {kinds['update']} updated, {kinds['unchanged']} unchanged,"
@@ -272,40 +330,10 @@ async def _migrate(settings: Settings) -> str:
 async def _rebuild_trial(settings: Settings) -> Mapping[str, int]:
     from app.main import rebuild_trial as rebuild
 
-    with _progress("Rebuilding", None, TextColumn("{task.completed:.0f} versions")) as advance:
+    with progress("Rebuilding", None, TextColumn("{task.completed:.0f} versions")) as advance:
         return await rebuild(settings, advance)
-
-
-def _settings(**options: Any) -> Settings:
-    try:
-        return read_settings(**options)
-    except ValidationError as problem:
-        _stop(explain(problem), REFUSED)
-    except ValueError as problem:
-        _stop(str(problem), REFUSED)
 
 
 def _check_access(settings: Settings) -> None:
     if problem := settings.access_problem:
-        _stop(problem, REFUSED)
-
-
-@contextmanager
-def _progress(
-    text: str, total: int | None, amount: ProgressColumn
-) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; nothing where stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda step: progress.advance(task, step)
-
-
-def _complain(text: str) -> None:
-    typer.echo(f"ssci: {text}", err=True)
-
-
-def _stop(text: str, code: int) -> NoReturn:
-    _complain(text)
-    sys.exit(code)
+        stop(problem, REFUSED)

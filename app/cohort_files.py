@@ -2,7 +2,8 @@
 
 cohort.json                              participants and seed; says that the rest is generated
 enrolment.json                           bodies of POST /trial/subjects, one per line
-messages/SSCI-001/0001-pumch-lis.hl7     in the order of sending; the name ends in the feed
+messages/SSCI-001/0001-pumch-lis.hl7     in the order of sending; the name ends in the feed, and in
+                                         .json for case report forms
 manifest.ndjson                          per message: file, feed, kind, time of sending, sha256
 bundles/SSCI-001.json                    the same facts as a FHIR transaction Bundle
 """
@@ -22,10 +23,13 @@ from app.simulation import (
     Message,
     Participant,
     build_bundle,
+    build_case_report_forms,
     build_enrolment,
     build_messages,
     simulate_participants,
 )
+
+SUFFIXES = {"hl7v2": "hl7", "json": "json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +90,10 @@ def _write_enrolment(file: TextIO, participant: Participant) -> None:
 def _write_messages(folder: Path, manifest: TextIO, participant: Participant) -> int:
     number = participant.person.subject_number
     (folder / "messages" / number).mkdir(parents=True, exist_ok=True)
-    messages = build_messages(participant)
+    both = (*build_messages(participant), *build_case_report_forms(participant))
+    messages = sorted(both, key=lambda each: each.sent)
     for place, message in enumerate(messages, start=1):
-        name = f"messages/{number}/{place:04d}-{message.feed}.hl7"
+        name = f"messages/{number}/{place:04d}-{message.feed}.{SUFFIXES[message.format]}"
         (folder / name).write_bytes(message.payload)
         _write_line(manifest, _manifest_line(name, message))
     return len(messages)

@@ -35,10 +35,12 @@ from app.fhir import Caller
 from app.main import create_app, open_services
 from app.settings import Settings
 from app.simulation import (
+    CRF,
     LIS,
     PHARMACY,
     Message,
     Participant,
+    build_case_report_forms,
     build_enrolment,
     build_messages,
     simulate_participants,
@@ -46,6 +48,7 @@ from app.simulation import (
 from app.trial import load_study
 
 FED_AT_ONCE = 4
+MEDIA_TYPES = {"hl7v2": HL7_V2, "json": "application/json"}
 PAGE_SIZE = 200
 ATTEMPTS = 8
 PATIENCE_SECONDS = 120.0
@@ -98,7 +101,7 @@ async def _show(plan: DemoPlan, console: Console, address: str) -> None:
         cohort = list(simulate_participants(plan.participants, plan.seed))
         console.print(f"Enrolling {len(cohort)} synthetic participants …")
         enrolled = await _enrol(client, cohort)
-        await _feed(client, console, cohort)
+        await _feed(client, console, enrolled)
         await _await_processing(client, console)
         await show_open_facts(client, console)
         await show_figures(client, console)
@@ -162,10 +165,10 @@ async def _enrol(client: httpx.AsyncClient, cohort: Sequence[Participant]) -> li
     return enrolled
 
 
-async def _feed(client: httpx.AsyncClient, console: Console, cohort: Sequence[Participant]) -> None:
+async def _feed(client: httpx.AsyncClient, console: Console, cohort: Sequence[Enrolled]) -> None:
     """Every message that is not yet acknowledged."""
-    known = {feed: await _acknowledged(client, feed) for feed in (LIS, PHARMACY)}
-    messages = [build_messages(participant) for participant in cohort]
+    known = {feed: await _acknowledged(client, feed) for feed in (LIS, PHARMACY, CRF)}
+    messages = [_messages_of(each) for each in cohort]
     streams = [[each for each in stream if not _is_known(each, known)] for stream in messages]
     remaining = sum(map(len, streams))
     acknowledged = sum(map(len, messages)) - remaining
@@ -174,6 +177,12 @@ async def _feed(client: httpx.AsyncClient, console: Console, cohort: Sequence[Pa
     if remaining:
         with _progress(console, remaining) as advance:
             await _feed_streams(client, streams, advance)
+
+
+def _messages_of(enrolled: Enrolled) -> list[Message]:
+    """What hospital and site send about a participant, in the order of sending."""
+    forms = build_case_report_forms(enrolled.participant, enrolled.number)
+    return sorted((*build_messages(enrolled.participant), *forms), key=lambda each: each.sent)
 
 
 async def _acknowledged(client: httpx.AsyncClient, feed: str) -> frozenset[str]:
@@ -213,7 +222,8 @@ async def _feed_streams(
 
 async def _send(client: httpx.AsyncClient, message: Message) -> None:
     """Until it is acknowledged, as a hospital system does; 503 means: not kept, send again."""
-    path, headers = f"/feeds/{message.feed}/hl7v2", {"Content-Type": HL7_V2}
+    path = f"/feeds/{message.feed}/{message.format}"
+    headers = {"Content-Type": MEDIA_TYPES[message.format]}
     for attempt in range(ATTEMPTS):
         answer = await client.post(path, content=message.payload, headers=headers)
         if answer.status_code == 200:

@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
@@ -53,11 +54,26 @@ from app.fhir import (
     open_store,
 )
 from app.fhir.openapi import describe_fhir
-from app.keys import Keys, ensure_keys
-from app.mappings import FeedKeys, Feeds, TrialDirectory, load_site
+from app.keys import KeyFile, Keys, ensure_keys
+from app.mappings import FeedKeys, Feeds, Site, TrialDirectory, load_site
+from app.mappings.mapping_store import MappingStore
+from app.mappings.mapping_terminology import load_mapping_terminology
+from app.mappings.mllp_server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
+from app.mappings.poller import Pollers
+from app.mappings.polling_plan import PollPlan, read_plans
 from app.mappings.routes import build_router as build_feed_router
+from app.mappings.watching.routes import build_metrics_router, is_watching
+from app.mappings.watching.watcher import Watching
 from app.settings import Settings, export_settings, read_settings
-from app.trial import IdentityKeys, Protocol, Trial, build_projection, load_protocol, rebuild
+from app.trial import (
+    IdentityKeys,
+    Protocol,
+    Trial,
+    build_projection,
+    load_protocol,
+    rebuild,
+    replay_enrolled,
+)
 from app.trial.codes import SUBJECT_NUMBER, SUBJECT_NUMBER_FORM
 from app.trial.routes import build_router as build_trial_router
 
@@ -87,6 +103,7 @@ class Services:
     store: Store
     trial: Trial
     feeds: Feeds
+    watching: Watching
     endpoints: Endpoints
 
 
@@ -96,7 +113,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
     The background work of the feeds is started by the web service, not here.
     """
-    keys = ensure_keys(settings.effective_key_file)
+    keys = KeyFile(settings.effective_key_file)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             open_database(source_of(settings), _limits(settings), _tell)
@@ -108,13 +125,28 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
 
 async def rebuild_trial(settings: Settings, advance: Callable[[int], None]) -> dict[str, int]:
     """Fill the trial tables anew, as the owner of the database; the number of rows per table."""
+    async with open_as_owner(settings) as database:
+        return await rebuild(database, load_protocol(), settings.zone_info, advance)
+
+
+@asynccontextmanager
+async def open_as_owner(settings: Settings) -> AsyncIterator[Database]:
+    """The database as its owner, migrated: for what the service itself has no right to do."""
     async with reached_server(source_of(settings), _tell) as addresses:
         await migrate(addresses.owner_dsn)
         async with await Database.open(addresses.owner_dsn, _limits(settings)) as database:
-            return await rebuild(database, load_protocol(), settings.zone_info, advance)
+            yield database
 
 
-def _wire(settings: Settings, keys: Keys, database: Database) -> Services:
+def identity_keys(keys: Keys) -> IdentityKeys:
+    return IdentityKeys(keys.encrypting, keys.current, keys.identity_lookup)
+
+
+def feed_keys(keys: Keys) -> FeedKeys:
+    return FeedKeys(keys.messages, keys.results, keys.former_messages)
+
+
+def _wire(settings: Settings, keys: KeyFile, database: Database) -> Services:
     registry = load_registry()
     layout = load_layout(registry)
     protocol = load_protocol()
@@ -133,21 +165,37 @@ def _wire(settings: Settings, keys: Keys, database: Database) -> Services:
         base_url=_fhir_base(settings),
         contributors=(build_projection(protocol, zone),),
     )
-    identity = IdentityKeys(keys.encrypting, keys.current, keys.identity_lookup)
-    site = load_site(SITE)
-    feeds = Feeds(
+    identity = identity_keys(keys.read())
+    site = mapping_store(settings).load()
+    feeds = build_feeds(settings, keys, database, store, site)
+    replay = feeds.replay_waiting
+    trial = Trial(
+        *(database, store, protocol, identity, replay, zone, site.authorities),
+        read_keys=keys.follow(identity_keys),
+    )
+    endpoints = Endpoints(database, protocol, zone)
+    watching = Watching(feeds)
+    return Services(settings, database, registry, layout, store, trial, feeds, watching, endpoints)
+
+
+def mapping_store(settings: Settings) -> MappingStore:
+    """The mappings of this installation: the active one is what its feeds are read by."""
+    return MappingStore(settings.data_dir, SITE)
+
+
+def build_feeds(
+    settings: Settings, keys: KeyFile, database: Database, store: Store, site: Site
+) -> Feeds:
+    """The feeds of a site; of a candidate that is tried as well as of the active one."""
+    return Feeds(
         database,
         store,
         site,
-        FeedKeys(keys.messages, keys.results),
-        TrialDirectory(identity),
+        keys.follow(feed_keys),
+        TrialDirectory(identity_keys(keys.read()), keys.follow(identity_keys)),
         service=f"ssci-fhir {__version__}",
         max_bytes=settings.body_limit_bytes,
     )
-    replay = feeds.replay_waiting
-    trial = Trial(database, store, protocol, identity, replay, zone, site.authorities)
-    endpoints = Endpoints(database, protocol, zone)
-    return Services(settings, database, registry, layout, store, trial, feeds, endpoints)
 
 
 def _fhir_base(settings: Settings) -> str | None:
@@ -218,6 +266,12 @@ class Service:
         services = await self._stack.enter_async_context(open_services(self._settings))
         await services.feeds.start()
         self._stack.push_async_callback(services.feeds.stop)
+        await services.watching.start()
+        self._stack.push_async_callback(services.watching.stop)
+        await replay_enrolled(services.trial)
+        await load_mapping_terminology(services.store, services.feeds.site)
+        await self._listen_for_mllp(services.feeds)
+        self._poll(services.feeds)
         self._fhir = Transport(
             build_fhir(services),
             TransportSettings(self._settings.cors_origins, self._settings.body_limit_bytes),
@@ -225,8 +279,51 @@ class Service:
         self._api = LimitedBody(build_api(services), self._settings.body_limit_bytes)
         return services
 
+    async def _listen_for_mllp(self, feeds: Feeds) -> None:
+        """Stopped before the feeds are, so that messages in work are answered."""
+        if self._settings.mllp:
+            server = MllpServer(feeds, plan_mllp(self._settings, next(iter(feeds.site.feeds))))
+            await server.start()
+            self._stack.push_async_callback(server.stop)
+
+    def _poll(self, feeds: Feeds) -> None:
+        """Stopped before the feeds are; the servers' state stays in the database."""
+        if plans := read_polling(self._settings, feeds.site):
+            pollers = Pollers(feeds, plans)
+            pollers.start()
+            self._stack.push_async_callback(pollers.stop)
+
     async def stop(self) -> None:
         await self._stack.aclose()
+
+
+def read_polling(settings: Settings, site: Site) -> list[PollPlan]:
+    """The servers that are set to be polled; none where nothing is set."""
+    secrets = settings.polling_secrets
+    if settings.polling is None:
+        return []
+    return read_plans(settings.polling, secrets.get_secret_value() if secrets else "", site)
+
+
+def plan_mllp(settings: Settings, first_feed: str) -> MllpPlan:
+    """Where and how to listen; a port without a feed is for `first_feed`."""
+    named = [each.rpartition("=") for each in settings.mllp]
+    cert = settings.mllp_tls_cert
+    tls = MllpTls(cert, settings.mllp_tls_key or cert, settings.mllp_client_ca) if cert else None
+    return MllpPlan(
+        settings.effective_mllp_host,
+        [MllpPort(feed or first_feed, int(port)) for feed, _, port in named],
+        tls,
+        MllpLimits(
+            settings.mllp_connections,
+            settings.mllp_in_work,
+            settings.mllp_idle_seconds,
+            settings.mllp_block_seconds,
+        ),
+        wait=settings.mllp_wait,
+        unanswered=frozenset(settings.mllp_unanswered),
+        share_ports=settings.workers > 1,
+    )
 
 
 def _spare_the_collector() -> None:
@@ -262,6 +359,10 @@ def _host_problem(scope: Scope, settings: Settings) -> SsciError | None:
     return error(Category.INCORRECT, reason, expression="Host")
 
 
+def _is_delivery(path: str) -> bool:
+    return path.startswith("/feeds") and not is_watching(path)
+
+
 class LimitedBody:
     """Refuses a request body above the limit with 413 before anything is done with it. Feeds have
     the same limit and answer with an acknowledgement."""
@@ -271,7 +372,7 @@ class LimitedBody:
         self._limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/feeds"):
+        if scope["type"] != "http" or _is_delivery(scope["path"]):
             await self._app(scope, receive, send)
             return
         messages = await self._receive_all(receive)
@@ -333,7 +434,9 @@ def build_api(services: Services) -> FastAPI:
     api.include_router(build_feed_router(services.feeds))
     api.include_router(build_trial_router(services.trial))
     api.include_router(build_endpoint_router(services.endpoints))
+    api.include_router(build_metrics_router(services.watching))
     api.include_router(_health_router(services.database))
+    _add_front(api)
     api.add_exception_handler(SsciError, _refused)
     api.add_exception_handler(RequestValidationError, _malformed)
     api.add_exception_handler(HTTPException, _no_such_address)
@@ -383,6 +486,33 @@ def _add_docs(api: FastAPI) -> None:
                 "filter": True,
                 "defaultModelsExpandDepth": -1,
             },
+        )
+
+
+PARTS = {
+    "/docs": "the whole interface, to be tried out",
+    "/fhir/metadata": "FHIR R4: what the server can do",
+    "/feeds": "hospital feeds: what came, what is open",
+    "/endpoints": "the trial's endpoints",
+    "/trial/subjects": "enrolled subjects",
+    "/metrics": "metrics for Prometheus",
+    "/health": "whether the service can answer",
+}
+
+
+def _add_front(api: FastAPI) -> None:
+    """`/` for a person who opens the address in a browser, and for a program."""
+
+    @api.get("/", include_in_schema=False)
+    async def front(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            return JSONResponse({"service": api.title, "version": api.version, "parts": PARTS})
+        items = "".join(
+            f'<li><a href="{path}">{path}</a>: {what}</li>' for path, what in PARTS.items()
+        )
+        return HTMLResponse(
+            f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{api.title}</title>'
+            f"<h1>{api.title}</h1><p>{api.description}</p><ul>{items}</ul></html>"
         )
 
 
@@ -495,6 +625,9 @@ def _described(protocol: Protocol, registry: Registry) -> Services:
     nothing: Any = None
     keys = IdentityKeys({"1": bytes(32)}, "1", bytes(32))
     zone = settings.zone_info
+    feeds = Feeds(
+        nothing, nothing, load_site(SITE), FeedKeys(bytes(32), bytes(32)), TrialDirectory(keys)
+    )
     return Services(
         settings,
         nothing,
@@ -502,8 +635,7 @@ def _described(protocol: Protocol, registry: Registry) -> Services:
         load_layout(registry),
         nothing,
         Trial(nothing, nothing, protocol, keys, nothing, zone),
-        Feeds(
-            nothing, nothing, load_site(SITE), FeedKeys(bytes(32), bytes(32)), TrialDirectory(keys)
-        ),
+        feeds,
+        Watching(feeds),
         Endpoints(nothing, protocol, zone),
     )

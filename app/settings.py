@@ -93,6 +93,26 @@ def _origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _mllp_ports(ports: tuple[str, ...]) -> tuple[str, ...]:
+    for each in ports:
+        number = re.fullmatch(r"(?:[a-z0-9-]+=)?(\d{1,5})", each)
+        if number is None or int(number[1]) > 65535:
+            raise ValueError("must be PORT or FEED=PORT, several of them separated by commas")
+    return ports
+
+
+def _feed_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(re.fullmatch(r"[a-z0-9-]+", each) for each in names):
+        raise ValueError("must be names of feeds, separated by commas")
+    return names
+
+
+MllpPorts = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_mllp_ports)
+]
+FeedNames = Annotated[
+    tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_feed_names)
+]
 PostgresAddress = Annotated[SecretStr, AfterValidator(_postgres_address)]
 PostgresMajor = Annotated[int, AfterValidator(_carried_version)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -166,6 +186,61 @@ class Settings(BaseSettings):
         60.0, description="Longest a writing statement may take before 503."
     )
 
+    mllp: MllpPorts = Field(
+        (),
+        description="Ports on which HL7 v2 is received over MLLP, as FEED=PORT, separated by "
+        "commas; PORT alone is for the site's first feed. Unset: none.",
+    )
+    mllp_host: str | None = Field(
+        None, description="Address to listen on for MLLP. Unset: that of host."
+    )
+    mllp_tls_cert: Path | None = Field(
+        None, description="Certificate of the MLLP listener (PEM, with its chain). Unset: no TLS."
+    )
+    mllp_tls_key: Path | None = Field(
+        None, description="Key of that certificate. Unset: it is in the certificate's file."
+    )
+    mllp_client_ca: Path | None = Field(
+        None,
+        description="Authorities (PEM) of which MLLP senders must show a certificate. Unset: none "
+        "is asked for.",
+    )
+    mllp_connections: int = Field(
+        256, ge=1, le=10_000, description="MLLP connections at once, per worker."
+    )
+    mllp_in_work: int = Field(
+        16,
+        ge=1,
+        le=1000,
+        description="MLLP messages in work at once, per worker, over all connections.",
+    )
+    mllp_idle_seconds: Seconds = Field(
+        3600.0, description="Longest silence of an MLLP connection between messages."
+    )
+    mllp_block_seconds: Seconds = Field(
+        60.0, description="Longest time from an MLLP message's first byte to its last."
+    )
+    mllp_wait: bool = Field(
+        True,
+        description="Acknowledge over MLLP when the facts are decided, with an ERR for each that "
+        "failed; if not, as soon as the message is durable.",
+    )
+    mllp_unanswered: FeedNames = Field(
+        (),
+        description="Feeds, separated by commas, whose MLLP senders do not send again after AR: "
+        "their connection is closed unanswered when a message can't be kept.",
+    )
+
+    polling: Path | None = Field(
+        None,
+        description="TOML file of the hospital's FHIR servers that are polled (docs/feeds.md). "
+        "Unset: none.",
+    )
+    polling_secrets: SecretStr | None = Field(
+        None,
+        description="Client secrets of these servers, as FEED=SECRET, separated by blanks.",
+    )
+
     zone: Zone = Field(
         "Asia/Shanghai", description="Time zone in which dates and times without one are read."
     )
@@ -200,16 +275,39 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _mllp_certificates_belong_together(self) -> Self:
+        if (self.mllp_tls_key or self.mllp_client_ca) and not self.mllp_tls_cert:
+            raise ValueError(
+                "SSCI_MLLP_TLS_KEY or SSCI_MLLP_CLIENT_CA is set without SSCI_MLLP_TLS_CERT"
+            )
+        return self
+
+    @property
+    def effective_mllp_host(self) -> str:
+        """The address that is set for MLLP, or that of everything."""
+        return self.mllp_host or self.host
+
     @property
     def access_problem(self) -> str | None:
         """Why the service must not be opened with these settings; None if it may."""
         if not self.no_auth:
             return NO_ACCESS_CONTROL
         if is_loopback(self.host):
-            return None
+            return self._mllp_problem
         return (
             f"--no-auth asks for no tokens and therefore serves this machine alone: {self.host}"
             " can be reached from others; leave --host out or use 127.0.0.1"
+        )
+
+    @property
+    def _mllp_problem(self) -> str | None:
+        host = self.effective_mllp_host
+        if not self.mllp or is_loopback(host) or self.mllp_client_ca:
+            return None
+        return (
+            f"anyone who reaches {host} could send results over MLLP: set SSCI_MLLP_CLIENT_CA, so"
+            " that senders show a certificate, or use 127.0.0.1 behind a proxy that asks for one"
         )
 
     def accepts_host(self, name: str) -> bool:

@@ -1,4 +1,5 @@
-"""`python -m bench load|plans`: requests per second beside the raw limit; plans of hot queries."""
+"""`python -m bench load|plans|feeds`: requests and messages per second beside the raw limit; plans
+of hot queries."""
 
 from __future__ import annotations
 
@@ -7,13 +8,15 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from bench import load, plans
+from bench import feeds, load, plans
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", choices=["plans", "load"], nargs="?", default="load")
-    parser.add_argument("--count", type=int, help="Observations; plans: 1,000,000, load: 4,000")
+    parser.add_argument("what", choices=["plans", "load", "feeds"], nargs="?", default="load")
+    parser.add_argument(
+        "--count", type=int, help="Observations; plans: 1,000,000, load: 4,000; feeds: 800 messages"
+    )
     parser.add_argument("--data-dir", type=Path, help="kept for the next run; default: temporary")
     parser.add_argument("--seconds", type=float, default=4.0, help="load: length of each run")
     parser.add_argument("--only", default="", help="load: paths whose name holds this")
@@ -24,6 +27,8 @@ def main() -> None:
         data_dir = asked.data_dir or Path(folder)
         if asked.what == "plans":
             work = plans.run(asked.count or 1_000_000, data_dir)
+        elif asked.what == "feeds":
+            work = feeds.run(asked.count or 800, data_dir)
         else:
             work = load.run(asked.count or 4_000, data_dir, asked.seconds, asked.only)
         text = asyncio.run(work)

@@ -14,7 +14,7 @@ import httpx
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from app.database import Database, ReadConnection
+from app.database import Database, ReadConnection, WriteConnection
 from app.errors import SsciError
 from app.fhir import Caller, Store, decimal, parse_json
 from app.mappings import (
@@ -28,8 +28,10 @@ from app.mappings import (
     load_site,
 )
 from app.mappings.context import Context
-from app.mappings.decoding import map_message, read_message
+from app.mappings.decoders import DECODERS
+from app.mappings.decoding import map_message
 from app.mappings.facts import Fact, Source
+from app.mappings.subjects import Linked, NumberMerge
 from tests.trial_support import trial_store
 
 CALLER = Caller("test")
@@ -151,16 +153,100 @@ def ras(
     return message(msh("RAS^O17^RAS_O17", f3="HIS", f7=sent, f10=id), pid(mrn), orc, rxa)
 
 
+def adt(
+    trigger: str,
+    *,
+    visit: str = "V1",
+    kind: str = "I",
+    start: str = "20190310080000+0800",
+    end: str = "",
+    recorded: str = "20190310081500+0800",
+    sent: str = "20190312130000+0800",
+    mrn: str = MRN,
+    merged: str = "",
+    sex: str = "",
+    born: str = "",
+    name: str = "测试^一",
+    id: str = "A1",
+) -> bytes:
+    """An ADT with one visit; with `merged` (A40) an MRG in its place."""
+    head = [
+        msh(f"ADT^{trigger}", f3="HIS", f7=sent, f10=id),
+        segment("EVN", f1=trigger, f2=recorded),
+        pid(mrn, f5=name, f7=born, f8=sex),
+    ]
+    if merged:
+        return message(*head, segment("MRG", f1=f"{merged}^^^PUMCH^MR"))
+    number = f"{visit}^^^HIS" if visit else ""
+    return message(*head, segment("PV1", f1="1", f2=kind, f19=number, f44=start, f45=end))
+
+
+def rde(
+    amount: str = "2",
+    unit: str = "mg",
+    *,
+    control: str = "NW",
+    state: str = "",
+    drug: str = TABLET,
+    pattern: str = "QD",
+    start: str = "20190314080000+0800",
+    end: str = "20190317080000+0800",
+    route: str = "PO^口服",
+    order: str = "P-7",
+    ordered: str = "20190314073000+0800",
+    sent: str = "20190314080000+0800",
+    id: str = "E1",
+    mrn: str = MRN,
+) -> bytes:
+    """An RDE^O11 with one prescription."""
+    return message(
+        msh("RDE^O11^RDE_O11", f3="HIS", f7=sent, f10=id),
+        pid(mrn),
+        segment("ORC", f1=control, f2=order, f5=state, f9=ordered),
+        segment("RXE", f2=drug, f3=amount, f5=unit),
+        segment("TQ1", f1="1", f3=pattern, f7=start, f8=end),
+        segment("RXR", f1=route),
+    )
+
+
+def oml(
+    *,
+    kind: str = "OML^O21^OML_O21",
+    control: str = "NW",
+    state: str = "",
+    code: str = "CBC^血常规^99PUMCH",
+    order: str = "P-7",
+    filler: str = "",
+    ordered: str = "20190314073000+0800",
+    sent: str = "20190314080000+0800",
+    id: str = "O1",
+    mrn: str = MRN,
+) -> bytes:
+    """An order of one test."""
+    return message(
+        msh(kind, f3="HIS", f7=sent, f10=id),
+        pid(mrn),
+        segment("ORC", f1=control, f2=order, f3=filler, f5=state, f9=ordered),
+        segment("OBR", f1="1", f2=order, f3=filler, f4=code),
+    )
+
+
 # Pure mapping
 
 
-def map_bytes(data: bytes, feed: str = LIS, subjects: Sequence[Subject] = (SUBJECT,)) -> list[Fact]:
+def map_bytes(
+    data: bytes,
+    feed: str = LIS,
+    subjects: Sequence[Subject] = (SUBJECT,),
+    format: str = "hl7v2",
+) -> list[Fact]:
     """The facts of a message whose patients all are these subjects."""
-    setting = site().feeds[feed]
-    read = read_message(data, setting, site())
+    setting, decoder = site().feeds[feed], DECODERS[format]
+    read = decoder.read(data, setting, site())
     source = Source(feed, "0" * 64, datetime(2019, 3, 14, 3, tzinfo=UTC), site().version)
     found = {claim: Found(tuple(subjects)) for claim in read.claims.values()}
-    return map_message(data, read, found, Context(site(), setting, FEED_KEYS.result_hmac, source))
+    context = Context(site(), setting, FEED_KEYS.result_hmac, source)
+    return map_message(decoder, read, found, context)
 
 
 def map_one(data: bytes, feed: str = LIS) -> Fact:
@@ -195,6 +281,16 @@ class Directory:
             for claim in claims
         }
 
+    async def link(self, connection: WriteConnection, merge: NumberMerge, at: datetime) -> Linked:
+        numbers = [*merge.old, *merge.new]
+        owners = {self.subjects[mrn].number for mrn in numbers if mrn in self.subjects}
+        if len(owners) != 1:
+            return Linked("ambiguous" if owners else "unknown")
+        subject = next(self.subjects[mrn] for mrn in numbers if mrn in self.subjects)
+        added = [mrn for mrn in numbers if mrn not in self.subjects]
+        self.subjects |= dict.fromkeys(added, subject)
+        return Linked("linked" if added else "unchanged", tuple(map(waiting_key, added)))
+
 
 def waiting_key(mrn: tuple[str, str]) -> bytes:
     return "|".join(mrn).encode().ljust(32, b".")
@@ -221,9 +317,11 @@ class Hospital:
     directory: Directory
     client: httpx.AsyncClient
 
-    async def post(self, data: bytes, feed: str = LIS, **headers: str) -> httpx.Response:
+    async def post(
+        self, data: bytes, feed: str = LIS, format: str = "hl7v2", **headers: str
+    ) -> httpx.Response:
         sent = {"content-type": ER7, **{k.replace("_", "-"): v for k, v in headers.items()}}
-        return await self.client.post(f"/feeds/{feed}/hl7v2", content=data, headers=sent)
+        return await self.client.post(f"/feeds/{feed}/{format}", content=data, headers=sent)
 
     async def send(self, data: bytes, feed: str = LIS) -> list[dict[str, Any]]:
         """The facts of one message, as the caller is told them."""

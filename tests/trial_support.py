@@ -128,3 +128,22 @@ def person(number: int = 1, **changes: Any) -> dict[str, Any]:
 def answered(**answers: Any) -> dict[str, Any]:
     """The eligibility answers with some of them changed (`treatment_naive` for the hyphened)."""
     return MET | {code.replace("_", "-"): answer for code, answer in answers.items()}
+
+
+def sirolimus(day: str, subject: str = "SSCI-001", amount: int = 2) -> dict[str, Any]:
+    """A dose taken."""
+    return {
+        "resourceType": "MedicationAdministration",
+        "status": "completed",
+        "medicationReference": {"reference": "Medication/sirolimus"},
+        "subject": {"reference": f"Patient/{subject}"},
+        "effectiveDateTime": f"{day}T08:00:00+08:00",
+        "dosage": {
+            "dose": {
+                "value": amount,
+                "unit": "mg",
+                "system": "http://unitsofmeasure.org",
+                "code": "mg",
+            }
+        },
+    }

@@ -72,9 +72,7 @@ def _identifier_entry(code: str, value: Token) -> str:
     """A token on Reference.identifier. https://hl7.org/fhir/R4/search.html#reference"""
     if value.code is None:
         return f"{code}@{value.system}"
-    return (
-        f"{code}^{value.code}" if value.system is None else f"{code}#{value.system}|{value.code}"
-    )
+    return f"{code}^{value.code}" if value.system is None else f"{code}#{value.system}|{value.code}"
 
 
 def _addresses_above(address: str) -> list[str]:

@@ -12,16 +12,16 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
+from app.mappings.decoding import Acknowledgement, Receipt, Verdict
 from app.mappings.er7 import Message, Separators
 from app.mappings.facts import Fact
+from app.mappings.forms import shown_charset, shown_word
 from app.mappings.reasons import Outcome, Reason, hl7_error
-
-Verdict = Literal["accept", "error", "reject"]
 
 ORIGINAL: Mapping[Verdict, str] = MappingProxyType({"accept": "AA", "error": "AE", "reject": "AR"})
 ENHANCED: Mapping[Verdict, str] = MappingProxyType({"accept": "CA", "error": "CE", "reject": "CR"})
 SENDS = frozenset({"AL", "ER", "SU"})
-TOLD = frozenset({Outcome.QUARANTINED, Outcome.WAITING})
+KEPT = "stored, to be reviewed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ def addressee_of(message: Message) -> Addressee:
         (header.raw(5) or "SSCI", header.raw(6) or "PUMCH"),
         message.message_type[1],
         header.raw(10),
-        header.raw(11) or "P",
-        header.raw(12) or "2.5.1",
-        header.raw(18),
+        shown_word(header.raw(11)) or "P",
+        shown_word(header.raw(12)) or "2.5.1",
+        shown_charset(header.raw(18)),
         message.charset.codec,
         enhanced,
     )
@@ -70,29 +70,41 @@ def ack_code(to: Addressee, verdict: Verdict) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One ERR segment: where, why."""
+    """One ERR segment: where, why. `field` is named as `OBX-5`, or `PID[2]-3` of a further PID."""
 
     place: str
-    field: int | None
+    field: str | None
     reason: Reason
     detail: str
     severity: Literal["E", "W"] = "E"
 
 
-def failures_of(facts: Iterable[Fact], reviews: Sequence[Reason] = ()) -> list[Told]:
-    """What an acknowledgement says of the facts; an unknown patient is told once, not per fact."""
-    told = [Told("MSH[1]", None, reason, "kept for review", "W") for reason in reviews]
-    unknown = False
+def failures_of(facts: Iterable[Fact]) -> list[Told]:
+    """What an acknowledgement says of the facts: failures as errors, what is kept and wants a look
+    as warnings. An unknown patient is told once, not per fact."""
+    told: list[Told] = []
+    strangers: set[str] = set()
     for fact in facts:
-        if fact.outcome not in TOLD or fact.reason is None:
-            continue
-        if fact.reason is Reason.PATIENT_UNKNOWN:
-            if not unknown:
-                told.append(Told("PID[1]", 3, fact.reason, fact.detail, "W"))
-            unknown = True
-        else:
-            told.append(Told(fact.place, fact.field_number, fact.reason, fact.detail))
+        if fact.outcome is Outcome.STORED:
+            told += [Told(fact.place, fact.field_of(why), why, KEPT, "W") for why in fact.reviews]
+        elif fact.outcome is Outcome.REVIEW and fact.reason:
+            told.append(Told(fact.place, fact.field, fact.reason, fact.detail, "W"))
+        elif fact.outcome is Outcome.WAITING and fact.reason:
+            if fact.field not in strangers:
+                told.append(Told(_owner(fact), fact.field, fact.reason, fact.detail, "W"))
+            strangers.add(fact.field)
+        elif fact.outcome is Outcome.QUARANTINED and fact.reason:
+            told.append(Told(fact.place, fact.field, fact.reason, fact.detail))
     return told
+
+
+def acknowledge_hl7(receipt: Receipt) -> Acknowledgement:
+    """The acknowledgement of a message that was kept, or of one that was not."""
+    message = receipt.read.content if receipt.read is not None else None
+    to = NOBODY if message is None else addressee_of(message)
+    failures = failures_of(receipt.facts or ())
+    body = build_ack(to, receipt.verdict, f"SSCI{receipt.id}", receipt.received, failures)
+    return Acknowledgement(ack_code(to, receipt.verdict), body)
 
 
 def build_ack(
@@ -116,19 +128,34 @@ def build_ack(
 def _error(failure: Told, separators: Separators) -> list[str]:
     """ERR-2 place, ERR-3 HL7 code, ERR-4 severity, ERR-5 our reason, ERR-7 the rule in words."""
     parts = separators.component
-    name, _, number = failure.place.rstrip("]").partition("[")
-    place = [name, number or "1", *([str(failure.field)] if failure.field else [])]
     code, text = hl7_error(failure.reason)
     return [
         "ERR",
         "",
-        parts.join(place),
+        parts.join(_location(failure.place, failure.field or "")),
         parts.join((code, text, "HL70357")),
         failure.severity,
         parts.join((failure.reason.value, failure.reason.value, "99SSCI")),
         "",
         _escaped(failure.detail, separators),
     ]
+
+
+def _owner(fact: Fact) -> str:
+    """The segment that a fact's failure lies in."""
+    name, number, *_ = _location(fact.place, fact.field)
+    return f"{name}[{number}]"
+
+
+def _location(place: str, field: str) -> list[str]:
+    """ERL: segment, which one of its name, field. A field of another segment than the fact's is
+    that of its first unless it says so."""
+    segment, _, position = field.rpartition("-")
+    name, _, number = place.rstrip("]").partition("[")
+    told, _, which = segment.rstrip("]").partition("[")
+    if told and (told != name or which):
+        name, number = told, which
+    return [name, number or "1", *([position] if position else [])]
 
 
 def _escaped(text: str, separators: Separators) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from app.mappings.er7 import Segment
 from app.mappings.facts import Source
 from app.mappings.reasons import Failure
+from app.mappings.records import Patient
 from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import Subject
 
@@ -22,5 +22,5 @@ class Context:
     source: Source
 
 
-Resolutions = Mapping[Segment | None, Subject | Failure]
-"""What each PID came to (None: facts that stand under no PID)."""
+Resolutions = Mapping[Patient, Subject | Failure]
+"""What each patient came to (None: facts that are about nobody)."""

@@ -1,99 +1,217 @@
-"""From raw bytes to facts: which decoder reads a message, and what its patients came to.
+"""What a decoder is: how one format is cut into messages, read, mapped and answered.
 
-Two steps, so that the database is asked once in between: `read_message` says whom a message is
-about, `map_message` turns it into facts when the subjects are known. Mappers are a table by
-message code; all of them share the inbox, the identities and the rules.
+Reading and mapping are two steps, so that the database is asked once in between: `read` says whom a
+message is about, `map` turns it into facts when the subjects are known. All formats share the
+inbox, the identities and the rules. Decoders are pure: no clock, no
+randomness; nothing in them raises.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from datetime import date, datetime
+from typing import Any, Literal
 
-from app.mappings.administrations import map_administrations
 from app.mappings.context import Context, Resolutions
-from app.mappings.er7 import Message, Segment, Unreadable, parse_message
+from app.mappings.elements import Elements, no_elements
 from app.mappings.facts import Fact
-from app.mappings.frame import Span
-from app.mappings.groups import find_patients
+from app.mappings.frame import Frames, Span
 from app.mappings.reasons import Failure, Outcome, Reason
-from app.mappings.results import map_results
-from app.mappings.site import FeedSetting, Site
-from app.mappings.subjects import Found, PatientClaim, Subject, read_claim, resolve
+from app.mappings.records import Patient
+from app.mappings.site import FeedSetting, Site, SiteError
+from app.mappings.subjects import Found, PatientClaim, Subject, resolve
 
-ER7 = "hl7v2"
-WHOLE = "MSH[1]"
+MAX_HEADER_TEXT = 199
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What of a message's header stands beside it, unencrypted: nothing of the patient."""
+
+    message_type: str = ""
+    control_id: str = ""
+    charset_declared: str = ""
+    charset_used: str = ""
+    charset_mismatch: bool = False
+
+
+def header_text(text: str) -> str:
+    """Short, without NUL characters and halves of characters, which a text column cannot hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_HEADER_TEXT]
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A message read but not mapped: either `message` or what is wrong with the whole of it."""
+    """A message read but not mapped.
 
-    message: Message | None
-    failure: Failure | None
-    not_subject_data: bool = False
-    claims: Mapping[Segment, PatientClaim] = field(default_factory=dict, repr=False)
+    `content` is the decoder's own, None for bytes that are no message of the format. `failure` is
+    what is wrong with the whole of it. `claims`: who its patients are said to be, by the key that
+    its records name them with. `controls`: such keys (also None) whose facts are quality control.
+    `span` is where a fact about the whole message points.
+    """
+
+    content: Any = field(repr=False)
+    span: Span
+    head: Head = Head()
+    failure: Failure | None = None
+    claims: Mapping[Any, PatientClaim] = field(default_factory=dict, repr=False)
+    controls: tuple[Patient, ...] = field(default=(), repr=False)
 
 
-MAPPERS: Mapping[str, Callable[[Message, Context, Resolutions], list[Fact]]] = MappingProxyType(
-    {"ORU": map_results, "RAS": map_administrations}
-)
-"""Message code (MSH-9.1) → how its facts are mapped; which triggers are accepted says the feed."""
+Verdict = Literal["accept", "error", "reject"]
 
 
-def read_message(data: bytes, setting: FeedSetting, site: Site) -> Read:
-    """Parses, and finds out whom the message is about."""
-    message = parse_message(data, setting.codec)
-    if isinstance(message, Unreadable):
-        return Read(None, Failure(Reason(message.reason), message.detail))
-    if message.overlong:
-        return Read(message, Failure(Reason.STRUCTURE, "more segments than a message may have"))
-    code, trigger = message.message_type
-    if f"{code}^{trigger}" not in setting.message_types or code not in MAPPERS:
-        detail = "this feed takes no messages of this type"
-        return Read(message, Failure(Reason.UNSUPPORTED_TYPE, detail, 9))
-    if message.header.text(11).upper() == "Q":
-        return Read(message, None, not_subject_data=True)
-    claims = {pid: read_claim(pid, setting, site) for pid in find_patients(message)}
-    return Read(message, None, False, claims)
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What an answer may tell of a message. `id` is 0 for one that was not kept, `facts` None while
+    it is not processed, `read` None for one that was not read."""
+
+    id: int
+    received: datetime
+    verdict: Verdict
+    read: Read | None = None
+    facts: Sequence[Fact] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The answer in the sender's format; `code` is what it says in one word."""
+
+    code: str
+    body: bytes = field(repr=False)
+
+
+def acknowledge_json(receipt: Receipt) -> Acknowledgement:
+    """A receipt for formats that have no acknowledgement of their own."""
+    facts = [
+        {"position": fact.place, "field": fact.field or None, "outcome": fact.outcome,
+         "reason": fact.reason, "detail": fact.detail}
+        for fact in receipt.facts or ()
+    ]  # fmt: skip
+    told = {
+        "inbox_id": receipt.id,
+        "received": receipt.received.isoformat(),
+        "accepted": receipt.verdict == "accept",
+        "facts": None if receipt.facts is None else facts,
+    }
+    return Acknowledgement(receipt.verdict, json.dumps(told, ensure_ascii=False).encode())
+
+
+def take_whole(body: bytes) -> Frames:
+    """A delivery that is one message."""
+    return Frames((Span(0, len(body)),), ())
+
+
+def never_exceeds(body: bytes, limit: int) -> bool:
+    """Of a format whose deliveries are one message each."""
+    return False
+
+
+def binary_schema() -> Mapping[str, Any]:
+    """The OpenAPI schema of a body that is bytes in any charset."""
+    return {"type": "string", "format": "binary"}
+
+
+def no_templates() -> Mapping[str, str]:
+    """Of a format that is not filled in by hand."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """One format. Its name is part of the address (`POST /feeds/{feed}/{format}`) and is stored
+    with every message, so that workers and replays read it as it was received.
+
+    `split` cuts a delivery into messages and the envelope around them; `exceeds` says without
+    doing so whether there are more than a number of them. `map` is called only for a message
+    without `failure`; its facts in their order. `whole` is the place of a fact about the whole
+    message, `elements` the names of what such a fact may point at. `answer_type` is the media type
+    of acknowledgements that are answered as they are; '' where the answer is JSON.
+    `documented` gives the schema where it takes work to build.
+    `address`: the last part of the address where that is another format's name too; such a format
+    has routes of its own at the feeds that take it. `templates`: tables to fill in, by name.
+    """
+
+    format: str
+    title: str
+    media_types: frozenset[str]
+    whole: str
+    read: Callable[[bytes, FeedSetting, Site], Read]
+    map: Callable[[Read, Context, Resolutions], list[Fact]]
+    split: Callable[[bytes], Frames] = take_whole
+    exceeds: Callable[[bytes, int], bool] = never_exceeds
+    acknowledge: Callable[[Receipt], Acknowledgement] = acknowledge_json
+    answer_type: str = ""
+    elements: Elements = field(default_factory=no_elements)
+    example: str = ""
+    schema: Mapping[str, Any] = field(default_factory=binary_schema)
+    documented: Callable[[], Mapping[str, Any]] | None = None
+    address: str = ""
+    templates: Callable[[], Mapping[str, str]] = no_templates
 
 
 def map_message(
-    data: bytes,
-    read: Read,
-    found: Mapping[PatientClaim, Found],
-    context: Context,
+    decoder: Decoder, read: Read, found: Mapping[PatientClaim, Found], context: Context
 ) -> list[Fact]:
     """The facts of a message; one fact for the whole of it where it cannot be taken apart."""
-    if read.message is None or read.failure is not None:
-        return [_whole(data, read).failed(read.failure or Failure(Reason.PARSE, ""))]
-    resolutions: dict[Segment | None, Subject | Failure] = {None: resolve(None, ())}
-    for pid, claim in read.claims.items():
-        resolutions[pid] = resolve(claim, found[claim].subjects if claim in found else ())
-    if read.not_subject_data:
-        resolutions |= dict.fromkeys((None, *find_patients(read.message)), _CONTROL)
-    facts = MAPPERS[read.message.message_type[0]](read.message, context, resolutions)
+    if read.content is None or read.failure is not None:
+        failure = read.failure or Failure(Reason.PARSE, "")
+        return [whole_fact(decoder, read).failed(failure)]
+    resolutions: dict[Patient, Subject | Failure] = {None: resolve(None, None)}
+    for key, claim in read.claims.items():
+        resolutions[key] = resolve(claim, found.get(claim))
+    resolutions |= dict.fromkeys(read.controls, _CONTROL)
+    facts = decoder.map(read, context, resolutions)
     if not facts:
-        detail = "no segment that could hold a fact"
-        return [_whole(data, read).failed(Failure(Reason.STRUCTURE, detail))]
-    waiting_keys = tuple(key for each in found.values() for key in each.waiting_keys)
-    return [_settle(fact, waiting_keys) for fact in facts]
+        failure = Failure(Reason.STRUCTURE, "nothing in it could hold a fact")
+        return [whole_fact(decoder, read).failed(failure)]
+    return [_settle(fact, context) for fact in facts]
 
 
-_CONTROL = Failure(Reason.NOT_SUBJECT_DATA, "MSH-11 Q: quality control")
+_CONTROL = Failure(Reason.NOT_SUBJECT_DATA, "quality control")
 
 
-def _whole(data: bytes, read: Read) -> Fact:
-    span = read.message.header.span if read.message else Span(0, len(data))
-    return Fact(0, WHOLE, span)
+def whole_fact(decoder: Decoder, read: Read, ordinal: int = 0) -> Fact:
+    """A fact about the message as a whole."""
+    return Fact(ordinal, decoder.whole, read.span, elements=decoder.elements)
 
 
-def _settle(fact: Fact, waiting_keys: tuple[bytes, ...]) -> Fact:
-    """Control material has no subject; facts of unknown patients wait and show nothing."""
+def _settle(fact: Fact, context: Context) -> Fact:
+    """Control material has no subject; facts of unknown patients wait and show nothing; those of
+    the time after participation are not the study's."""
     if fact.reason is Reason.NOT_SUBJECT_DATA:
         return fact.settled(Outcome.NOT_SUBJECT_DATA, fact.detail, fact.reason)
     if fact.reason is Reason.PATIENT_UNKNOWN:
-        waiting = fact.settled(Outcome.WAITING, fact.detail, fact.reason)
-        return replace(waiting, waiting_keys=waiting_keys, order_token="")
+        return fact.settled(Outcome.WAITING, fact.detail, fact.reason).nameless()
+    if _is_after_participation(fact, context):
+        detail = "collected after the last day of participation"
+        shown = replace(fact, code="", system="", analyte="").nameless()
+        return shown.settled(Outcome.NOT_SUBJECT_DATA, detail, Reason.NOT_SUBJECT_DATA)
     return fact
+
+
+def _is_after_participation(fact: Fact, context: Context) -> bool:
+    """Status-only changes are let through: what they withdraw may have been stored before the end
+    was known. So is what tells the end itself: it may correct the day."""
+    until = fact.subject.until if fact.subject else None
+    if fact.candidate is None or fact.candidate.keeps_value or until is None:
+        return False
+    if fact.candidate.resource_type == "ResearchSubject":
+        return False
+    return fact.effective is not None and not _is_on_or_before(fact.effective, until, context)
+
+
+def _is_on_or_before(instant: datetime, day: date, context: Context) -> bool:
+    return instant.astimezone(context.setting.zone).date() <= day
+
+
+def check_formats(site: Site, decoders: Mapping[str, Decoder]) -> None:
+    """Raises SiteError where a feed names a format that no decoder reads."""
+    for setting in site.feeds.values():
+        for name in setting.formats:
+            if name not in decoders:
+                known = ", ".join(sorted(decoders))
+                where = f"site.toml: feeds.{setting.name}.formats"
+                raise SiteError(f"{where}: {name!r} is none of {known}")

@@ -170,7 +170,8 @@ def unescape(text: str, separators: Separators, codec: str) -> str:
     while (start := text.find(escape, position)) >= 0:
         pieces.append(text[position:start])
         end = text.find(escape, start + 1)
-        found = None if end < 0 else _resolve(text, start, end, separators, codec)
+        paired = end > start + 1
+        found = _resolve(text, start, end, separators, codec) if paired else None
         resolved, position = found if found is not None else (escape, start + 1)
         pieces.append(resolved)
     pieces.append(text[position:])

@@ -5,14 +5,17 @@ A fact (one OBX, one RXA) is the unit of success, failure and replay.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import field as _field
 from datetime import UTC, datetime
 from typing import Any
 
 from app.fhir import Json
+from app.mappings.elements import Element, Elements, no_elements
 from app.mappings.frame import Span
-from app.mappings.reasons import Failure, Outcome, Reason
-from app.mappings.subjects import Subject
+from app.mappings.reasons import REASON_ELEMENTS, Failure, Outcome, Reason
+from app.mappings.subjects import NumberMerge, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,13 @@ class Source:
     received: datetime
     mapping_version: str
     attempt: int = 1
+    format: str = "hl7v2"
 
 
 @dataclass(frozen=True, slots=True)
 class ResultOrder:
-    """When a fact was analysed (OBX-19), reported (OBR-22), sent (MSH-7) and received: decides
-    which of two versions is the newer."""
+    """When a fact was analysed, reported, sent and received: decides which of two versions is the
+    newer. In HL7 v2: OBX-19, OBR-22, MSH-7."""
 
     analysed: datetime | None
     reported: datetime | None
@@ -61,7 +65,11 @@ class Candidate:
 
     `keeps_value`: only the status of what is stored changes. `needs_original`: refused if nothing
     is stored. `weak`: another value under this id is a conflict, not a correction. `said_before`:
-    the earlier message that said the same of this result.
+    the earlier message that said the same of this result. `merge` makes what is to be written of
+    what is stored and `resource`, where the source knows a part of the resource only, or says why
+    it may not; `orders_itself`: it looks at the order of each part, and is asked about older
+    messages too.
+    `is_first`: it begins something; said again with no later time of its own, it begins nothing.
     """
 
     resource: Json
@@ -70,6 +78,9 @@ class Candidate:
     keeps_value: bool = False
     weak: bool = False
     said_before: int | None = None
+    merge: Callable[[Json, Json], Json | Failure] | None = None
+    orders_itself: bool = False
+    is_first: bool = False
 
     @property
     def resource_type(self) -> str:
@@ -90,11 +101,22 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedBy:
+    """Tokens of the order that may have asked for a result, and the panel that it came in."""
+
+    tokens: tuple[str, ...]
+    panel: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """One fact of a message. With an `outcome` it is settled; without, `candidate` is stored.
 
-    `specimen` and `report` are resources that come with it. `code` and `system` are empty for
-    patients who are no subjects.
+    `companions` are resources that come with it (specimen, report, encounter): looked at only if
+    the candidate is not refused, once for all facts of a message that bring them. `field` is the
+    source's own name of where a failure lies, `elements` are its names of them all. `code` and
+    `system` are empty for patients who are no subjects. `asked_by`: the order that may have
+    asked for a result. `merge`: numbers to link to one subject before anything is written.
     """
 
     ordinal: int
@@ -102,7 +124,7 @@ class Fact:
     span: Span
     outcome: Outcome | None = None
     reason: Reason | None = None
-    field_number: int | None = None
+    field: str = ""
     detail: str = ""
     code: str = ""
     system: str = ""
@@ -117,9 +139,11 @@ class Fact:
     version: int | None = None
     order: ResultOrder | None = None
     measured: Measured | None = None
-    candidate: Candidate | None = field(default=None, repr=False)
-    specimen: Candidate | None = field(default=None, repr=False)
-    report: Candidate | None = field(default=None, repr=False)
+    candidate: Candidate | None = _field(default=None, repr=False)
+    companions: tuple[Candidate, ...] = _field(default=(), repr=False)
+    asked_by: AskedBy | None = None
+    merge: NumberMerge | None = _field(default=None, repr=False)
+    elements: Elements = _field(default_factory=no_elements, repr=False)
 
     def settled(self, outcome: Outcome, detail: str = "", reason: Reason | None = None) -> Fact:
         return replace(self, outcome=outcome, detail=detail, reason=reason, candidate=None)
@@ -131,6 +155,21 @@ class Fact:
             outcome=Outcome.QUARANTINED,
             reason=failure.reason,
             detail=failure.detail,
-            field_number=failure.field,
+            field=self._named(failure),
+            waiting_keys=failure.waiting_keys,
             candidate=None,
         )
+
+    def nameless(self) -> Fact:
+        """Without what could be found again under an order number."""
+        return replace(self, order_token="")
+
+    def _named(self, failure: Failure) -> str:
+        if failure.element is not None:
+            return self.elements.get(failure.element, "")
+        return self.field_of(failure.reason)
+
+    def field_of(self, reason: Reason) -> str:
+        """The source's name of where this reason has its cause; '' for the fact as a whole."""
+        wanted: Sequence[Element] = REASON_ELEMENTS.get(reason, ())
+        return next((self.elements[each] for each in wanted if each in self.elements), "")

@@ -12,34 +12,40 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.database import Database, ReadConnection
 from app.errors import Category, SsciError, error
 from app.fhir import Store, unhurried
-from app.mappings.ack import NOBODY, addressee_of, build_ack, failures_of
 from app.mappings.charset import codec_of, decodes
-from app.mappings.decoding import ER7, WHOLE, Read, read_message
+from app.mappings.decoders import DECODERS
+from app.mappings.decoding import Decoder, Read, Receipt, check_formats
 from app.mappings.facts import Fact, Source
-from app.mappings.frame import Span, find_frames, has_more_headers
+from app.mappings.frame import Span
+from app.mappings.idempotency import Idempotency
 from app.mappings.inbox import (
     Claim,
     Content,
+    Delivery,
     FeedKeys,
     Incoming,
     Kept,
-    describe,
-    fetch_content,
+    fetch_sealed,
     keep,
+    keep_together,
+    open_content,
 )
-from app.mappings.processing import TRANSIENT, Job, Processor, verdict_of
+from app.mappings.joint import End, Ended, process_in_waves
+from app.mappings.lanes import Lanes
+from app.mappings.processing import TRANSIENT, Job, Processor, acknowledge, verdict_of
 from app.mappings.quarantine import Settled, fact_statements, fetch_facts
 from app.mappings.reasons import Failure, Outcome, Reason
-from app.mappings.site import FeedSetting, Site
-from app.mappings.subjects import SubjectDirectory
+from app.mappings.site import HL7, FeedSetting, Site
+from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
 from app.mappings.units import load_ucum
 
 logger = logging.getLogger(__name__)
@@ -51,6 +57,18 @@ CLAIM = timedelta(seconds=10)
 RENEWAL_SECONDS = 3.0
 RETRY = timedelta(seconds=2)
 IDLE_SECONDS = 1.0
+TOGETHER = 16
+"""How many messages one transaction carries at most: so many also hold up the event loop."""
+LIGHT_BYTES = 16 * 1024
+"""A longer message is carried out alone, beside the others."""
+WORKERS = 2
+"""While one waits for the database, the other maps."""
+HELD_JOBS = 256
+DELIVERIES_AT_ONCE = 64
+
+
+Observer = Callable[[str, Sequence[Settled]], None]
+"""Told the feed and what became of the facts of each message that was processed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +85,22 @@ class Answer:
 
 CLAIM_NEXT = """
 WITH next AS (
-  SELECT message_id FROM feeds.processing WHERE state = 'pending' AND claimed_until <= now()
-  ORDER BY message_id LIMIT 1 FOR UPDATE SKIP LOCKED
+  SELECT message_id, started > finished AS broken FROM feeds.processing
+  WHERE state = 'pending' AND claimed_until <= now()
+  ORDER BY message_id LIMIT $2 FOR UPDATE SKIP LOCKED
+), sized AS (
+  SELECT next.message_id, bool_or(broken) OVER arrival AS broken,
+    sum(m.size) OVER arrival AS size, row_number() OVER arrival AS place
+  FROM next JOIN feeds.message m ON m.id = next.message_id
+  WINDOW arrival AS (ORDER BY next.message_id)
 )
 UPDATE feeds.processing p SET started = p.started + 1, claimed_until = now() + $1
-FROM next WHERE p.message_id = next.message_id
+FROM sized WHERE p.message_id = sized.message_id
+  AND (sized.place = 1 OR (NOT sized.broken AND sized.size <= $3))
 RETURNING p.message_id, p.started, p.finished
 """
+"""The oldest that are free; one whose last attempt did not come to an end goes alone, so that it
+takes no other with it."""
 CLAIM_ONE = """
 UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
 WHERE message_id = $1 AND state = 'pending' AND claimed_until <= now()
@@ -85,7 +112,8 @@ WHERE message_id = $1 AND state = 'pending' AND started = 0
 RETURNING message_id, started, finished
 """
 RENEW = """
-UPDATE feeds.processing SET claimed_until = now() + $2 WHERE message_id = $1 AND state = 'pending'
+UPDATE feeds.processing SET claimed_until = now() + $2
+WHERE message_id = ANY($1) AND state = 'pending'
 """
 RELEASE = """
 UPDATE feeds.processing SET finished = started, claimed_until = now() + $2
@@ -130,27 +158,45 @@ class Feeds:
         database: Database,
         store: Store,
         site: Site,
-        keys: FeedKeys,
+        keys: FeedKeys | Callable[[], FeedKeys],
         directory: SubjectDirectory,
         *,
         service: str = "ssci",
         max_bytes: int = MAX_BYTES,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        check_formats(site, DECODERS)
         self.database = database
+        self.store = store
         self.site = site
+        self.observers: list[Observer] = []
         self.max_bytes = max_bytes
-        self._keys = keys
+        self._read_keys = keys if callable(keys) else lambda: keys
         self._directory = directory
         self._now = now
-        self._processor = Processor(database, store, site, keys.result_hmac, directory, service)
+        secret = self._keys.result_hmac
+        self._processor = Processor(database, store, site, secret, directory, service)
         self._workers: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
         self._unreleased: set[int] = set()
+        self._inbox = Lanes(self._keep_together, DELIVERIES_AT_ONCE)
+        self._lanes = Lanes(self._attempt_together, TOGETHER, lanes=2)
+        self._held: dict[int, Job] = {}
+        self.idempotency = Idempotency(database, lambda: self._keys.result_hmac, now)
+
+    @property
+    def secret(self) -> bytes:
+        """The key of identities, which never rotates."""
+        return self._keys.result_hmac
+
+    @property
+    def _keys(self) -> FeedKeys:
+        """The keys now: a rotation may have changed them since the start."""
+        return self._read_keys()
 
     # Life
 
-    async def start(self, workers: int = 1) -> None:
+    async def start(self, workers: int = WORKERS) -> None:
         """Starts the workers, which first take what an earlier process left pending."""
         await asyncio.to_thread(load_ucum)
         self._workers = [asyncio.create_task(self._work()) for _ in range(workers)]
@@ -163,6 +209,8 @@ class Feeds:
             with contextlib.suppress(asyncio.CancelledError):
                 await worker
         self._workers = []
+        await self._inbox.stop()
+        await self._lanes.stop()
 
     def setting(self, feed: str) -> FeedSetting:
         """A feed's setting; NOT_FOUND for a name that is none."""
@@ -173,22 +221,26 @@ class Feeds:
 
     # Receiving
 
+    def decoder(self, feed: str, format: str) -> Decoder:
+        """The decoder of a format that the feed takes; NOT_FOUND for any other."""
+        if format not in self.setting(feed).formats:
+            raise error(Category.NOT_FOUND, "this feed takes no such format", expression="feed")
+        return DECODERS[format]
+
     async def receive(
-        self, feed: str, body: bytes, media_type: str, *, wait: bool = True
+        self, feed: str, body: bytes, media_type: str, *, format: str = HL7, wait: bool = True
     ) -> list[Answer]:
         """Keeps a delivery, then (if `wait`) processes it; an answer per message, in order.
 
-        Raises SsciError UNAVAILABLE: nothing was kept.
+        Raises SsciError UNAVAILABLE: nothing was kept. NOT_FOUND: no such feed, or not its format.
         """
-        setting = self.setting(feed)
-        arrivals = await unhurried(len(body), self._take_apart, setting, body, media_type)
+        setting, decoder = self.setting(feed), self.decoder(feed, format)
+        arrivals = await unhurried(len(body), self._take_apart, setting, decoder, body, media_type)
         claims = [_claim(n, wait) for n in range(len(arrivals))]
-        async with self.database.writing() as connection:
-            incoming = [each for each, _ in arrivals]
-            kept = await keep(connection, self._keys, incoming, claims)
+        kept = await self._keep(Delivery([each for each, _ in arrivals], claims))
         known = await self._acknowledged([each.id for each in kept if each.duplicate])
         answers = [
-            await self._answer(setting, each, read, place, claim, known)
+            await self._answer(setting, decoder, each, read, place, claim, known)
             for (each, read), place, claim in zip(arrivals, kept, claims, strict=True)
             if each.kind != "envelope"
         ]
@@ -196,24 +248,45 @@ class Feeds:
             self._wake.set()
         return answers
 
-    def limit_broken(self, body: bytes) -> str | None:
+    async def _keep(self, delivery: Delivery) -> list[Kept]:
+        """Durable when it returns. Small deliveries that come at once share a transaction."""
+        if len(delivery.incoming) <= MESSAGES_AT_ONCE:
+            return await self._inbox.do(delivery)
+        async with self.database.writing() as connection:
+            return await keep(connection, self._keys, delivery.incoming, delivery.claims)
+
+    async def _keep_together(
+        self, deliveries: Sequence[Delivery]
+    ) -> list[list[Kept] | BaseException]:
+        return await keep_together(self.database, self._keys, deliveries)
+
+    def limit_broken(self, body: bytes, format: str = HL7) -> str | None:
         """Which limit of a delivery its body breaks, if any."""
         if len(body) > self.max_bytes:
             return f"a delivery may have {self.max_bytes} bytes"
-        if has_more_headers(body, MAX_MESSAGES):
+        if DECODERS[format].exceeds(body, MAX_MESSAGES):
             return f"a delivery may have {MAX_MESSAGES} messages and envelope segments"
         return None
 
-    async def reject_oversize(self, feed: str, head: bytes, media_type: str, rule: str) -> bytes:
+    def refuse(self, format: str, failure: Failure | None = None) -> bytes:
+        """The answer to a delivery that is not kept."""
+        decoder, now = DECODERS[format], self._now()
+        fact = Fact(0, decoder.whole, Span(0, 0), elements=decoder.elements)
+        facts = [fact.failed(failure)] if failure else None
+        return decoder.acknowledge(Receipt(0, now, "reject", None, facts)).body
+
+    async def reject_oversize(
+        self, feed: str, head: bytes, media_type: str, rule: str, format: str = HL7
+    ) -> bytes:
         """Records a delivery that breaks a limit, without its bytes; the answer to it."""
-        setting, now = self.setting(feed), self._now()
+        setting, decoder, now = self.setting(feed), self.decoder(feed, format), self._now()
         digest = hashlib.sha256(head).digest()
         incoming = Incoming(
-            setting.name, "too-large", ER7, media_type, digest, len(head), now, None
+            setting.name, "too-large", format, media_type, digest, len(head), now, None
         )
         failure = Failure(Reason.TOO_LARGE, rule)
-        fact = Fact(0, WHOLE, Span(0, 0)).failed(failure)
-        source = Source(feed, digest.hex(), now, self.site.version)
+        fact = Fact(0, decoder.whole, Span(0, 0)).failed(failure)
+        source = Source(feed, digest.hex(), now, self.site.version, format=format)
         async with self.database.writing() as connection:
             (kept,) = await keep(connection, self._keys, [incoming], [Claim()])
             if not kept.duplicate:
@@ -221,42 +294,46 @@ class Feeds:
                 secret = self._keys.result_hmac
                 for statement in fact_statements(kept.id, rows, source, now, secret):
                     await connection.executemany(statement.sql, statement.rows)
-        return build_ack(NOBODY, "reject", f"SSCI{kept.id}", kept.received, failures_of([fact]))
+        self._tell(feed, [] if kept.duplicate else [Settled(fact)])
+        return decoder.acknowledge(Receipt(kept.id, kept.received, "reject", None, [fact])).body
 
     def _take_apart(
-        self, setting: FeedSetting, body: bytes, media_type: str
+        self, setting: FeedSetting, decoder: Decoder, body: bytes, media_type: str
     ) -> list[tuple[Incoming, Read]]:
         """The messages of a delivery, and its envelope if it is a batch."""
-        frames = find_frames(body)
-        if not frames.messages:
-            return [self._incoming(setting, body, media_type, None)]
-        if len(frames.messages) == 1 and not frames.envelope:
-            return [self._incoming(setting, body, media_type, None)]
+        frames = decoder.split(body)
+        if not frames.messages or (len(frames.messages) == 1 and not frames.envelope):
+            return [self._incoming(setting, decoder, body, media_type, None)]
         batch = hashlib.sha256(body).digest()
         found = [
-            self._incoming(setting, body[span.start : span.end], media_type, batch)
+            self._incoming(setting, decoder, body[span.start : span.end], media_type, batch)
             for span in frames.messages
         ]
         envelope = b"".join(body[span.start : span.end] for span in frames.envelope)
         if envelope:
             incoming = Incoming(
-                *(setting.name, "envelope", ER7, media_type, batch, len(envelope)),
+                *(setting.name, "envelope", decoder.format, media_type, batch, len(envelope)),
                 self._now(),
                 envelope,
                 batch=batch,
             )
-            found.append((incoming, Read(None, None)))
+            found.append((incoming, Read(None, Span(0, len(envelope)))))
         return found
 
     def _incoming(
-        self, setting: FeedSetting, data: bytes, media_type: str, batch: bytes | None
+        self,
+        setting: FeedSetting,
+        decoder: Decoder,
+        data: bytes,
+        media_type: str,
+        batch: bytes | None,
     ) -> tuple[Incoming, Read]:
-        read = read_message(data, with_transport_charset(setting, media_type, data), self.site)
-        head = describe(read.message)
+        read = decoder.read(data, with_transport_charset(setting, media_type, data), self.site)
+        head = read.head
         incoming = Incoming(
             setting.name,
             "message",
-            ER7,
+            decoder.format,
             media_type,
             hashlib.sha256(data).digest(),
             len(data),
@@ -274,6 +351,7 @@ class Feeds:
     async def _answer(
         self,
         setting: FeedSetting,
+        decoder: Decoder,
         incoming: Incoming,
         read: Read,
         kept: Kept,
@@ -287,30 +365,47 @@ class Feeds:
         content = Content(
             kept.id,
             setting.name,
+            incoming.format,
             incoming.sha256,
             kept.received,
             incoming.media_type,
             kept.control_id_reused,
             incoming.data or b"",
         )
-        job = _job(content, setting, read, attempt=1)
-        facts = None
+        job = Job(content, setting, read, decoder, attempt=1)
+        facts, ack = None, known.get(kept.id)
         if claim.seconds:
-            facts = await self._settle(job, kept, claim)
-            known = known if kept.id in known else await self._acknowledged([kept.id])
-        ack = known.get(kept.id) or _acceptance(job)
+            facts, told = await self._settle(job, kept, claim)
+            ack = ack or told
+        elif not kept.duplicate:
+            self._hold(job)
+        ack = ack or acknowledge(job, None).body
         rejected = verdict_of(job) == "reject"
         return Answer(kept.id, incoming.sha256.hex(), kept.duplicate, rejected, ack, facts)
 
-    async def _settle(self, job: Job, kept: Kept, claim: Claim) -> Sequence[object] | None:
-        """Processes a message whose turn has come; its facts, None while it is pending."""
+    async def _settle(
+        self, job: Job, kept: Kept, claim: Claim
+    ) -> tuple[Sequence[object] | None, bytes | None]:
+        """Processes a message whose turn has come; its facts, None while it is pending, and its
+        acknowledgement."""
         if not kept.duplicate and (claim.started or await self._claim(CLAIM_FIRST, kept.id)):
-            await self._attempt(job)
+            ended = await self._attempt(job)
+            if ended is not None and ended.facts is not None:
+                return ended.facts, ended.ack
         facts = await self._facts_if_done(kept.id)
         if facts is None and kept.duplicate:
             await self._process_one(kept.id)
             facts = await self._facts_if_done(kept.id)
-        return facts
+        return facts, (await self._acknowledged([kept.id])).get(kept.id)
+
+    def _hold(self, job: Job) -> None:
+        """Spares the worker that takes the message up reading it back, if it does so soon."""
+        content = job.content
+        if len(content.data) <= LIGHT_BYTES:
+            setting = with_transport_charset(job.setting, content.media_type, content.data)
+            self._held[content.id] = replace(job, setting=setting)
+        if len(self._held) > HELD_JOBS:
+            del self._held[next(iter(self._held))]
 
     async def _claim(self, sql: str, message_id: int) -> Any | None:
         async with self.database.writing() as connection:
@@ -336,23 +431,49 @@ class Feeds:
 
     # Processing
 
-    async def _attempt(self, job: Job) -> None:
-        """One attempt; a passing trouble leaves the message pending."""
-        try:
-            async with self._holding(job.content.id):
-                settled = await self._processor.process(job)
-        except SsciError as problem:
-            if problem.category not in TRANSIENT:
-                raise
-            await self._release(job.content.id)
-            return
-        await self._follow(job, settled)
+    async def _attempt(self, job: Job) -> Ended | None:
+        """One attempt, with others that come at the same time; a passing trouble leaves the message
+        pending."""
+        if len(job.content.data) <= LIGHT_BYTES:
+            return await self._lanes.do(job)
+        (end,) = await self._attempt_together([job])
+        if isinstance(end, BaseException):
+            raise end
+        return end
+
+    async def _attempt_together(self, jobs: Sequence[Job]) -> list[Ended | BaseException | None]:
+        """One attempt at each; None for one that stays pending, or is to be read back."""
+        begun, again = time.monotonic(), set[int]()
+        ends: dict[int, End] = {}
+        held = {job.content.id for job in jobs}
+        async with self._holding(held):
+            async for wave in process_in_waves(self._processor, jobs):
+                ended = {job.content.id: end for job, end in wave}
+                held -= ended.keys()
+                again |= await self._finish(wave)
+                ends |= ended
+        if time.monotonic() - begun > CLAIM.total_seconds():
+            again |= ends.keys()  # another may have been at them
+        return [_told(job, ends[job.content.id], again) for job in jobs]
+
+    async def _finish(self, wave: Sequence[tuple[Job, End]]) -> set[int]:
+        """What follows from messages that were processed; those that were processed again."""
+        for job, end in wave:
+            if isinstance(end, SsciError) and end.category in TRANSIENT:
+                await self._release(job.content.id)
+            elif isinstance(end, Ended):
+                self._tell(job.content.feed, end.settled)
+        return await self._follow(wave)
+
+    def _tell(self, feed: str, settled: Sequence[Settled]) -> None:
+        for observe in self.observers:
+            observe(feed, settled)
 
     @contextlib.asynccontextmanager
-    async def _holding(self, message_id: int) -> AsyncIterator[None]:
-        """Renews the claim while the message is worked at. A claim is short, so that what a killed
-        process leaves behind is soon taken up."""
-        renewing = asyncio.create_task(self._renew(message_id))
+    async def _holding(self, message_ids: Set[int]) -> AsyncIterator[None]:
+        """Renews the claims while the messages are worked at. A claim is short, so that what a
+        killed process leaves behind is soon taken up."""
+        renewing = asyncio.create_task(self._renew(message_ids))
         try:
             yield
         finally:
@@ -360,33 +481,40 @@ class Feeds:
             with contextlib.suppress(asyncio.CancelledError):
                 await renewing
 
-    async def _renew(self, message_id: int) -> None:
+    async def _renew(self, message_ids: Set[int]) -> None:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
             with contextlib.suppress(SsciError):
                 async with self.database.writing() as connection:
-                    await connection.execute(RENEW, message_id, CLAIM)
+                    await connection.execute(RENEW, list(message_ids), CLAIM)
 
-    async def _follow(self, job: Job, settled: Sequence[Settled]) -> None:
-        """Takes up what this message made possible, or what changed while it was processed:
+    async def _follow(self, ends: Sequence[tuple[Job, End]]) -> set[int]:
+        """Takes up what these messages made possible, or what changed while they were processed:
         corrections that came before their original, the right patient's result after the wrong
-        one's was withdrawn, enrolment of a patient just looked for."""
-        created = [each.fact for each in settled if _is_created(each)]
-        lacking = [each.fact for each in settled if _lacks_original(each.fact)]
-        withdrawn = [each.fact.resource_id for each in settled if _withdraws(each.fact)]
-        again: set[int] = set()
+        one's was withdrawn, what waited for a number just linked, enrolment of a patient just
+        looked for. The messages that were taken up."""
+        done = [(job, end.settled) for job, end in ends if isinstance(end, Ended)]
+        asked = _asked(done)
+        if not asked.is_needed:
+            return set()
         async with self.database.reading() as connection:
-            again |= await _corrections_of(connection, created)
-            again |= await _select(connection, MISPLACED, withdrawn)
-            if job.attempt == 1:
-                again |= await _corrections_of(connection, lacking) & {job.content.id}
-            if any(each.fact.reason is Reason.PATIENT_UNKNOWN for each in settled):
-                claims = list(dict.fromkeys(job.read.claims.values()))
-                found = await self._directory.find(connection, claims)
-                if claims and all(each.subjects for each in found.values()):
-                    again.add(job.content.id)
+            again = await _corrections_of(connection, asked.created)
+            again |= await _select(connection, MISPLACED, asked.withdrawn)
+            again |= await _select(connection, WAITING, asked.linked)
+            again |= await _corrections_of(connection, asked.lacking) & asked.first
+            again |= await self._known_now(connection, asked.waiting)
         if again:
             await self.process_again(sorted(again))
+        return again
+
+    async def _known_now(
+        self, connection: ReadConnection, waiting: Sequence[tuple[Job, Sequence[Fact]]]
+    ) -> set[int]:
+        """The messages with facts that wait for a patient who has been enrolled meanwhile."""
+        if not waiting:
+            return set()
+        found = await self._processor.find(connection, [job for job, _ in waiting])
+        return {job.content.id for job, facts in waiting if _is_known(job, facts, found)}
 
     async def process_again(self, message_ids: Sequence[int]) -> None:
         """Processes messages once more, in this order; identities make it change nothing twice."""
@@ -405,37 +533,71 @@ class Feeds:
     async def _process_one(self, message_id: int) -> None:
         row = await self._claim(CLAIM_ONE, message_id)
         if row is not None:
-            await self._process_claimed(row["message_id"], row["started"], row["finished"])
+            await self._process_claimed([row])
 
     async def process_pending(self) -> int:
         """Works through everything that is pending now; how many messages that were."""
         number = 0
-        while await self._process_next():
-            number += 1
+        while taken := await self._process_next():
+            number += taken
         return number
 
-    async def _process_next(self) -> bool:
+    async def _process_next(self) -> int:
         async with self.database.writing() as connection:
-            row = await connection.fetchrow(CLAIM_NEXT, CLAIM)
-        if row is None:
-            return False
-        await self._process_claimed(row["message_id"], row["started"], row["finished"])
-        return True
+            rows = await connection.fetch(CLAIM_NEXT, CLAIM, TOGETHER, TOGETHER * LIGHT_BYTES)
+        await self._process_claimed(sorted(rows, key=lambda row: int(row["message_id"])))
+        return len(rows)
 
-    async def _process_claimed(self, message_id: int, started: int, finished: int) -> None:
-        async with self.database.reading() as connection:
-            content = await fetch_content(connection, self._keys, message_id)
-        if content is None:
-            return
-        setting = self.site.feeds.get(content.feed)
-        if setting is None:
-            return
+    async def _process_claimed(self, rows: Sequence[Any]) -> None:
+        jobs = await self._open_jobs({row["message_id"]: row["started"] for row in rows})
+        broken = {row["message_id"] for row in rows if row["started"] - row["finished"] > 2}
+        jobs = [_poisoned(job) if job.content.id in broken else job for job in jobs]
+        light = [job for job in jobs if len(job.content.data) <= LIGHT_BYTES]
+        heavy = [[job] for job in jobs if len(job.content.data) > LIGHT_BYTES]
+        async with self._holding({job.content.id for [job] in heavy}):
+            for some in (light, *heavy):
+                ends = await self._attempt_together(some) if some else []
+                for problem in (each for each in ends if isinstance(each, BaseException)):
+                    _log_problem(problem)
+
+    async def open_job(self, message_id: int, attempt: int) -> Job | None:
+        """A kept message with its bytes, read as its feed and format have it; None where they are
+        not there, or the site has no such feed any more."""
+        return next(iter(await self._open_jobs({message_id: attempt})), None)
+
+    async def _open_jobs(self, attempts: Mapping[int, int]) -> list[Job]:
+        """The messages that are there, in the order given; attempts by message."""
+        held = {id: self._held.pop(id) for id in attempts if id in self._held}
+        jobs = {id: replace(job, attempt=attempts[id]) for id, job in held.items()}
+        if absent := [id for id in attempts if id not in held]:
+            async with self.database.reading() as connection:
+                rows = await fetch_sealed(connection, absent)
+            for row in rows:
+                job = await self._open_row(row, attempts[row["id"]], alone=len(attempts) == 1)
+                jobs |= {row["id"]: job} if job else {}
+        return [jobs[id] for id in attempts if id in jobs]
+
+    async def _open_row(self, row: Any, attempt: int, *, alone: bool) -> Job | None:
+        """One that does not open harms no other."""
+        try:
+            return await self._read_job(open_content(self._keys, row), attempt)
+        except Exception as problem:
+            if alone:
+                raise
+            _log_problem(problem)
+            return None
+
+    async def _read_job(self, content: Content, attempt: int) -> Job | None:
+        setting, decoder = self.site.feeds.get(content.feed), DECODERS.get(content.format)
+        if setting is None or decoder is None:
+            return None
         setting = with_transport_charset(setting, content.media_type, content.data)
-        read = await unhurried(len(content.data), read_message, content.data, setting, self.site)
-        if started - finished > 2:
-            detail = "two attempts at this message did not come to an end"
-            read = Read(read.message, Failure(Reason.POISON, detail))
-        await self._attempt(_job(content, setting, read, attempt=started))
+        read = await unhurried(len(content.data), decoder.read, content.data, setting, self.site)
+        return Job(content, setting, read, decoder, attempt=attempt)
+
+    async def map_job(self, job: Job) -> tuple[Source, list[Fact]]:
+        """What a message says now, compared with what is known of it; nothing is written."""
+        return await self._processor.map(job)
 
     async def _release(self, message_id: int) -> None:
         """Gives a claimed message back; if even that fails, a worker does it later."""
@@ -448,11 +610,12 @@ class Feeds:
 
     async def _work(self) -> None:
         while True:
+            self._wake.clear()
             try:
                 for message_id in list(self._unreleased):
                     self._unreleased.discard(message_id)
                     await self._release(message_id)
-                busy = await self._process_next()
+                busy = await self._process_next() > 0
             except SsciError as problem:
                 logger.warning("feeds: %s", problem.category)
                 busy = False
@@ -460,9 +623,67 @@ class Feeds:
                 logger.error("feeds: a worker met %s", type(problem).__name__)
                 busy = False
             if not busy:
-                self._wake.clear()
+                self._held.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What is to be looked for after messages were processed; `first`: at their first attempt."""
+
+    created: list[Fact] = field(default_factory=list)
+    lacking: list[Fact] = field(default_factory=list)
+    first: set[int] = field(default_factory=set)
+    withdrawn: list[str] = field(default_factory=list)
+    linked: list[bytes] = field(default_factory=list)
+    waiting: list[tuple[Job, list[Fact]]] = field(default_factory=list)
+
+    @property
+    def is_needed(self) -> bool:
+        found = (self.created, self.lacking, self.withdrawn, self.linked, self.waiting)
+        return any(found)
+
+
+def _asked(done: Sequence[tuple[Job, Sequence[Settled]]]) -> _Asked:
+    asked = _Asked()
+    for job, settled in done:
+        asked.created += [each.fact for each in settled if _is_created(each)]
+        asked.withdrawn += [each.fact.resource_id for each in settled if _withdraws(each.fact)]
+        asked.linked += _linked_keys(settled)
+        waiting = [each.fact for each in settled if each.fact.outcome is Outcome.WAITING]
+        if any(fact.waiting_keys for fact in waiting):
+            asked.waiting.append((job, waiting))
+        lacking = [each.fact for each in settled if _lacks_original(each.fact)]
+        if job.attempt == 1 and lacking:
+            asked.lacking += lacking
+            asked.first.add(job.content.id)
+    return asked
+
+
+def _is_known(job: Job, facts: Sequence[Fact], found: Mapping[PatientClaim, Found]) -> bool:
+    waiting = [set(fact.waiting_keys) for fact in facts if fact.waiting_keys]
+    asked = [found[claim] for claim in job.read.claims.values() if claim in found]
+    known = [set(each.waiting_keys) for each in asked if each.subjects]
+    return any(keys <= waited for keys in known for waited in waiting)
+
+
+def _told(job: Job, end: End, again: set[int]) -> Ended | BaseException | None:
+    if isinstance(end, SsciError) and end.category in TRANSIENT:
+        return None
+    if isinstance(end, Ended) and job.content.id in again:
+        return Ended(end.settled)
+    return end
+
+
+def _poisoned(job: Job) -> Job:
+    detail = "two attempts at this message did not come to an end"
+    return replace(job, read=replace(job.read, failure=Failure(Reason.POISON, detail)))
+
+
+def _log_problem(problem: BaseException) -> None:
+    """Of one message among several: it is tried again when its claim has run out."""
+    logger.error("feeds: a message stays pending: %s", type(problem).__name__)
 
 
 async def _corrections_of(connection: ReadConnection, facts: Sequence[Fact]) -> set[int]:
@@ -473,7 +694,9 @@ async def _corrections_of(connection: ReadConnection, facts: Sequence[Fact]) -> 
     return found | await _select(connection, DOSE_CORRECTIONS, doses)
 
 
-async def _select(connection: ReadConnection, sql: str, values: Sequence[str]) -> set[int]:
+async def _select(
+    connection: ReadConnection, sql: str, values: Sequence[str] | Sequence[bytes]
+) -> set[int]:
     rows = await connection.fetch(sql, list(values)) if values else []
     return {row["message_id"] for row in rows}
 
@@ -495,23 +718,19 @@ def _claim(place: int, wait: bool) -> Claim:
     return Claim(CLAIM.total_seconds(), started=place == 0)
 
 
-def _acceptance(job: Job) -> bytes:
-    """The acknowledgement of a message that is kept and not yet processed."""
-    id, at = f"SSCI{job.content.id}", job.content.received
-    return build_ack(job.addressee, verdict_of(job), id, at)
-
-
 def _is_dose(fact: Fact) -> bool:
     return fact.resource_type == "MedicationAdministration"
 
 
+def _linked_keys(settled: Sequence[Settled]) -> list[bytes]:
+    """What facts wait for that a merge of hospital numbers has just made known."""
+    merged = [each.fact for each in settled if each.fact.merge is not None]
+    stored = [fact for fact in merged if fact.outcome is Outcome.STORED]
+    return [key for fact in stored for key in fact.waiting_keys]
+
+
 def _withdraws(fact: Fact) -> bool:
     return fact.outcome is Outcome.STORED and Reason.WRONG_PATIENT in fact.reviews
-
-
-def _job(content: Content, setting: FeedSetting, read: Read, attempt: int) -> Job:
-    to = addressee_of(read.message) if read.message is not None else NOBODY
-    return Job(content, setting, read, to, attempt)
 
 
 def with_transport_charset(setting: FeedSetting, media_type: str, data: bytes) -> FeedSetting:
@@ -519,6 +738,8 @@ def with_transport_charset(setting: FeedSetting, media_type: str, data: bytes) -
     for parameter in media_type.split(";")[1:]:
         name, _, value = parameter.strip().partition("=")
         codec = codec_of(value.strip('" ')) if name.lower() == "charset" else None
+        if name.lower() == "charset":
+            setting = replace(setting, transport_charset=value.strip('" '))
         if codec and decodes(data, codec):
             return setting.with_codec(codec)
     return setting

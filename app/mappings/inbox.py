@@ -1,7 +1,8 @@
 """The inbox: every delivery's bytes, encrypted and durable before anything else happens to them.
 
 Each message has a data key of its own (AES-256-GCM), wrapped by the installation's key-encryption
-key. (feed, sha256) is unique: the same bytes again are another delivery of the same message.
+key. (feed, format, sha256) is unique: the same bytes again are another delivery of
+the same message.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from app.database import ReadConnection, WriteConnection
-from app.errors import Category, error
-from app.mappings.er7 import Message
+from app.database import Database, ReadConnection, WriteConnection
+from app.errors import Category, SsciError, error
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
-MAX_HEADER_TEXT = 199
+MAX_MEDIA_TYPE = 199
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,20 @@ def unseal(keys: FeedKeys, feed: str, sha256: bytes, sealed: Sealed) -> bytes:
     place = _place(feed, sha256)
     try:
         return _decrypt(_decrypt(kek, sealed.wrapped, place), sealed.ciphertext, place)
-    except InvalidTag:
+    except (InvalidTag, ValueError):
         raise error(Category.FAULT, "raw message: it does not open") from None
+
+
+def rewrap(keys: FeedKeys, feed: str, sha256: bytes, kek_id: str, wrapped: bytes) -> bytes:
+    """The message's data key, wrapped by the current key. FAULT as for `unseal`."""
+    kek = keys.by_id(kek_id)
+    if kek is None:
+        raise error(Category.FAULT, "raw message: its key-encryption key is not there")
+    place = _place(feed, sha256)
+    try:
+        return _encrypt(keys.kek, _decrypt(kek, wrapped, place), place)
+    except (InvalidTag, ValueError):
+        raise error(Category.FAULT, "raw message: its key does not open") from None
 
 
 def _place(feed: str, sha256: bytes) -> bytes:
@@ -128,42 +141,48 @@ class Kept:
 
 INSERT = """
 WITH incoming AS (
-  SELECT * FROM unnest($4::bytea[], $5::bigint[], $6::timestamptz[], $7::text[], $8::text[],
-    $9::text[], $10::boolean[], $11::text[], $12::text[], $13::boolean[], $14::bytea[],
-    $15::bytea[], $16::text[], $17::bytea[], $18::integer[], $19::double precision[])
-  WITH ORDINALITY AS i (sha256, size, received, kind, message_type, control_id, reused, declared,
-    used, mismatch, batch, ciphertext, kek_id, wrapped, started, seconds, place)
+  SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[], $5::bigint[],
+    $6::timestamptz[], $7::text[], $8::text[], $9::text[], $10::boolean[], $11::text[],
+    $12::text[], $13::boolean[], $14::bytea[], $15::bytea[], $16::text[], $17::bytea[],
+    $18::integer[], $19::double precision[])
+  WITH ORDINALITY AS i (feed, format, media_type, sha256, size, received, kind, message_type,
+    control_id, reused, declared, used, mismatch, batch, ciphertext, kek_id, wrapped, started,
+    seconds, place)
 ), message AS (
   INSERT INTO feeds.message (feed, sha256, size, received, kind, format, media_type, message_type,
     control_id, control_id_reused, charset_declared, charset_used, charset_mismatch, batch)
-  SELECT $1, i.sha256, i.size, i.received, i.kind, $2, $3, i.message_type, i.control_id,
-    i.reused OR (i.control_id <> '' AND EXISTS (
+  SELECT i.feed, i.sha256, i.size, i.received, i.kind, i.format, i.media_type, i.message_type,
+    i.control_id, i.reused OR (i.control_id <> '' AND EXISTS (
       SELECT FROM feeds.message m
-      WHERE m.feed = $1 AND m.control_id = i.control_id AND m.sha256 <> i.sha256)),
+      WHERE m.feed = i.feed AND m.control_id = i.control_id AND m.sha256 <> i.sha256)),
     i.declared, i.used, i.mismatch, i.batch
   FROM incoming i ORDER BY i.place
-  ON CONFLICT (feed, sha256) DO NOTHING
-  RETURNING id, sha256, received, control_id_reused
+  ON CONFLICT (feed, format, sha256) DO NOTHING
+  RETURNING id, feed, format, sha256, received, control_id_reused
 ), content AS (
   INSERT INTO feeds.message_content SELECT m.id, i.ciphertext
-  FROM message m JOIN incoming i USING (sha256) WHERE i.ciphertext IS NOT NULL
+  FROM message m JOIN incoming i USING (feed, format, sha256) WHERE i.ciphertext IS NOT NULL
 ), key AS (
   INSERT INTO feeds.message_key SELECT m.id, i.kek_id, i.wrapped
-  FROM message m JOIN incoming i USING (sha256) WHERE i.wrapped IS NOT NULL
+  FROM message m JOIN incoming i USING (feed, format, sha256) WHERE i.wrapped IS NOT NULL
 ), processing AS (
   INSERT INTO feeds.processing
   SELECT m.id, CASE i.kind WHEN 'message' THEN 'pending' ELSE 'done' END, i.started, 0,
     now() + i.seconds * interval '1 second'
-  FROM message m JOIN incoming i USING (sha256)
+  FROM message m JOIN incoming i USING (feed, format, sha256)
 )
-SELECT id, sha256, received, control_id_reused FROM message
+SELECT id, feed, format, sha256, received, control_id_reused FROM message
 """
 
 FIND = """
-SELECT id, sha256, received, control_id_reused FROM feeds.message
-WHERE feed = $1 AND sha256 = ANY($2)
+SELECT m.id, feed, format, sha256, m.received, m.control_id_reused FROM feeds.message m
+JOIN unnest($1::text[], $2::text[], $3::bytea[]) AS i (feed, format, sha256)
+  USING (feed, format, sha256)
 """
-DELIVER = "INSERT INTO feeds.delivery (message_id, received) VALUES ($1, $2)"
+DELIVER = """
+INSERT INTO feeds.delivery (message_id, received) SELECT * FROM unnest($1::bigint[],
+  $2::timestamptz[])
+"""
 ROWS_PER_STATEMENT = 500
 
 
@@ -175,48 +194,83 @@ class Claim:
     started: bool = False
 
 
+Place = tuple[str, str, bytes]
+"""Feed, format and hash: what makes a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The messages of one delivery, each with its claim."""
+
+    incoming: Sequence[Incoming]
+    claims: Sequence[Claim]
+
+
+async def keep_together(
+    database: Database, keys: FeedKeys, deliveries: Sequence[Delivery]
+) -> list[list[Kept] | BaseException]:
+    """Keeps deliveries in one transaction; if it fails for a reason of one of them, each in its
+    own. A failure stands in its delivery's place: nothing of it was kept."""
+    incoming = [each for delivery in deliveries for each in delivery.incoming]
+    claims = [each for delivery in deliveries for each in delivery.claims]
+    try:
+        async with database.writing() as connection:
+            kept = iter(await keep(connection, keys, incoming, claims))
+    except Exception as problem:
+        if len(deliveries) == 1 or _is_unavailable(problem):
+            return [problem] * len(deliveries)
+        alone = [await keep_together(database, keys, [each]) for each in deliveries]
+        return [end for (end,) in alone]
+    return [list(islice(kept, len(each.incoming))) for each in deliveries]
+
+
+def _is_unavailable(problem: Exception) -> bool:
+    return isinstance(problem, SsciError) and problem.category is Category.UNAVAILABLE
+
+
 async def keep(
     connection: WriteConnection,
     keys: FeedKeys,
     incoming: Sequence[Incoming],
     claims: Sequence[Claim],
 ) -> list[Kept]:
-    """Stores the messages of one delivery, or counts another delivery of those known; where each
-    is, in the order given."""
-    new: dict[bytes, Kept] = {}
+    """Stores messages, or counts another delivery of those known; where each is, in the order
+    given."""
+    new: dict[Place, Kept] = {}
     first = _first_of_each(incoming)
     reused = _reused_among(incoming)
     for start in range(0, len(first), ROWS_PER_STATEMENT):
         chosen = first[start : start + ROWS_PER_STATEMENT]
         rows = [_row(keys, incoming[n], reused[n], claims[n]) for n in chosen]
-        head = incoming[0]
-        stored = await connection.fetch(
-            INSERT,
-            *(head.feed, head.format, head.media_type[:MAX_HEADER_TEXT]),
-            *(list(column) for column in zip(*rows, strict=True)),
-        )
-        new |= {row["sha256"]: _kept(row, duplicate=False) for row in stored}
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        for row in await connection.fetch(INSERT, *columns):
+            new[row["feed"], row["format"], row["sha256"]] = _kept(row, duplicate=False)
     known = await _deliver_again(connection, incoming, new, first)
     places = frozenset(first)
     return [
-        new[each.sha256] if n in places and each.sha256 in new else known[each.sha256]
+        new[_place_of(each)] if n in places and _place_of(each) in new else known[_place_of(each)]
         for n, each in enumerate(incoming)
     ]
 
 
+def _place_of(incoming: Incoming) -> Place:
+    return incoming.feed, incoming.format, incoming.sha256
+
+
 def _first_of_each(incoming: Sequence[Incoming]) -> list[int]:
-    """The places at which each message comes for the first time in its delivery."""
-    seen: dict[bytes, int] = {}
+    """The indexes at which each message comes for the first time."""
+    seen: dict[Place, int] = {}
     for n, each in enumerate(incoming):
-        seen.setdefault(each.sha256, n)
+        seen.setdefault(_place_of(each), n)
     return list(seen.values())
 
 
 def _reused_among(incoming: Sequence[Incoming]) -> list[bool]:
-    """Whether other bytes stand under the same control id earlier in the same delivery."""
-    owners: dict[str, bytes] = {}
+    """Whether other bytes stand under the same control id earlier in what is kept together."""
+    owners: dict[tuple[str, str], bytes] = {}
     return [
-        bool(each.control_id) and owners.setdefault(each.control_id, each.sha256) != each.sha256
+        bool(each.control_id)
+        and owners.setdefault((each.feed, each.control_id), each.sha256) != each.sha256
         for each in incoming
     ]
 
@@ -224,22 +278,25 @@ def _reused_among(incoming: Sequence[Incoming]) -> list[bool]:
 async def _deliver_again(
     connection: WriteConnection,
     incoming: Sequence[Incoming],
-    new: Mapping[bytes, Kept],
+    new: Mapping[Place, Kept],
     first: Sequence[int],
-) -> dict[bytes, Kept]:
+) -> dict[Place, Kept]:
     """Counts the further deliveries; the messages they are of."""
     places = set(first)
-    again = [each for n, each in enumerate(incoming) if n not in places or each.sha256 not in new]
+    again = [
+        each for n, each in enumerate(incoming) if n not in places or _place_of(each) not in new
+    ]
     if not again:
         return {}
-    digests = list({each.sha256 for each in again})
-    rows = await connection.fetch(FIND, incoming[0].feed, digests)
-    known = {row["sha256"]: _kept(row, duplicate=True) for row in rows}
-    if len(known) < len(digests):
+    asked = list({_place_of(each) for each in again})
+    rows = await connection.fetch(FIND, *(list(column) for column in zip(*asked, strict=True)))
+    known = {
+        (row["feed"], row["format"], row["sha256"]): _kept(row, duplicate=True) for row in rows
+    }
+    if len(known) < len(asked):
         raise error(Category.CONFLICT, "the same message is being received at this moment")
-    await connection.executemany(
-        DELIVER, [(known[each.sha256].id, each.received) for each in again]
-    )
+    ids = [known[_place_of(each)].id for each in again]
+    await connection.execute(DELIVER, ids, [each.received for each in again])
     return known
 
 
@@ -252,6 +309,9 @@ def _row(keys: FeedKeys, incoming: Incoming, reused: bool, claim: Claim) -> Sequ
     if incoming.data is not None:
         sealed = seal(keys, incoming.feed, incoming.sha256, incoming.data)
     return (
+        incoming.feed,
+        incoming.format,
+        incoming.media_type[:MAX_MEDIA_TYPE],
         incoming.sha256,
         incoming.size,
         incoming.received,
@@ -271,34 +331,6 @@ def _row(keys: FeedKeys, incoming: Incoming, reused: bool, claim: Claim) -> Sequ
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What of a message's header stands beside it, unencrypted: nothing of the patient."""
-
-    message_type: str = ""
-    control_id: str = ""
-    charset_declared: str = ""
-    charset_used: str = ""
-    charset_mismatch: bool = False
-
-
-def describe(message: Message | None) -> Head:
-    if message is None:
-        return Head()
-    return Head(
-        _header_text("^".join(message.message_type)),
-        _header_text(message.control_id),
-        _header_text(message.charset.declared),
-        message.charset.codec,
-        message.charset.mismatch,
-    )
-
-
-def _header_text(text: str) -> str:
-    """Without NUL characters and halves of characters, which a text column cannot hold."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_HEADER_TEXT]
-
-
 # Reading back
 
 
@@ -308,6 +340,7 @@ class Content:
 
     id: int
     feed: str
+    format: str
     sha256: bytes
     received: datetime
     media_type: str
@@ -316,12 +349,12 @@ class Content:
 
 
 CONTENT = """
-SELECT m.id, m.feed, m.sha256, m.received, m.media_type, m.control_id_reused, c.ciphertext,
-  k.kek_id, k.wrapped
+SELECT m.id, m.feed, m.format, m.sha256, m.received, m.media_type, m.control_id_reused,
+  c.ciphertext, k.kek_id, k.wrapped
 FROM feeds.message m
 JOIN feeds.message_content c ON c.message_id = m.id
 JOIN feeds.message_key k ON k.message_id = m.id
-WHERE m.id = $1
+WHERE m.id = ANY($1)
 """
 
 
@@ -329,14 +362,23 @@ async def fetch_content(
     connection: ReadConnection, keys: FeedKeys, message_id: int
 ) -> Content | None:
     """A kept message; None if its bytes were never kept or its key was destroyed."""
-    row = await connection.fetchrow(CONTENT, message_id)
-    if row is None:
-        return None
+    rows = await fetch_sealed(connection, [message_id])
+    return open_content(keys, rows[0]) if rows else None
+
+
+async def fetch_sealed(connection: ReadConnection, message_ids: Sequence[int]) -> Sequence[Any]:
+    """Of kept messages those that may still be opened, as rows for `open_content`."""
+    return await connection.fetch(CONTENT, list(message_ids))
+
+
+def open_content(keys: FeedKeys, row: Any) -> Content:
+    """The message of a row. FAULT as for `unseal`."""
     sealed = Sealed(row["ciphertext"], row["kek_id"], row["wrapped"])
     data = unseal(keys, row["feed"], row["sha256"], sealed)
     return Content(
         row["id"],
         row["feed"],
+        row["format"],
         row["sha256"],
         row["received"],
         row["media_type"],

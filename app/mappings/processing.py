@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from app.database import Database, ReadConnection
@@ -30,13 +31,22 @@ from app.fhir import (
     parse_json,
     unhurried,
 )
-from app.mappings.ack import Addressee, Verdict, ack_code, build_ack, failures_of
 from app.mappings.context import Context
-from app.mappings.decisions import Decision, decide, fingerprint, merge_report
-from app.mappings.decoding import WHOLE, Read, map_message
+from app.mappings.decisions import Decision, decide, decide_companion, fingerprint
+from app.mappings.decoding import (
+    Acknowledgement,
+    Decoder,
+    Read,
+    Receipt,
+    Verdict,
+    map_message,
+    whole_fact,
+)
 from app.mappings.facts import Candidate, Fact, Source
-from app.mappings.frame import Span
 from app.mappings.inbox import Content
+from app.mappings.ledger_rows import Ended, ledger_statements
+from app.mappings.merges import settle_merge
+from app.mappings.order_links import link_orders
 from app.mappings.quarantine import Settled, fact_statements, settle
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.relocation import id_for_subject, relocate
@@ -55,6 +65,8 @@ logger = logging.getLogger(__name__)
 
 CALLER = Caller("feeds")
 TRANSIENT = frozenset({Category.UNAVAILABLE, Category.CONFLICT})
+FACTS_AT_ONCE = 500
+"""How many facts one transaction writes: a long file holds neither locks nor the event loop."""
 Key = tuple[str, str]
 Finish = Callable[[Sequence[Settled], datetime], list[Statement]]
 
@@ -66,14 +78,14 @@ class Job:
     content: Content
     setting: FeedSetting
     read: Read
-    addressee: Addressee
+    decoder: Decoder
     attempt: int
 
     @property
     def reviews(self) -> tuple[Reason, ...]:
         """What wants a look about the message as a whole."""
         found = []
-        if self.read.message is not None and self.read.message.charset.mismatch:
+        if self.read.head.charset_mismatch:
             found.append(Reason.CHARSET_MISMATCH)
         if self.content.control_id_reused:
             found.append(Reason.CONTROL_ID_REUSE)
@@ -124,30 +136,29 @@ class Processor:
         directory: SubjectDirectory,
         service: str,
     ) -> None:
-        self._database = database
-        self._store = store
+        self.database = database
+        self.store = store
         self._site = site
-        self._secret = secret
+        self.secret = secret
         self._directory = directory
-        self._service = service
+        self.service = service
 
     async def process(self, job: Job) -> list[Settled]:
         """What became of every fact of the message, committed.
 
         Raises SsciError UNAVAILABLE or CONFLICT: nothing is decided, the message stays pending.
         """
-        source = self._source(job)
+        source = self.source(job)
         facts = await self._map(job, source)
-        try:
-            return await self._write(job, source, facts)
-        except SsciError as problem:
-            if problem.category in TRANSIENT:
-                raise
-        except Exception as problem:
-            _log("a message could not be written as a whole", job, problem)
-        return await self._write_singly(job, source, facts)
+        settled: list[Settled] = []
+        for start in range(0, max(len(facts), 1), FACTS_AT_ONCE):
+            part = facts[start : start + FACTS_AT_ONCE]
+            ends = start + len(part) == len(facts)
+            settled = await self._write_part(job, source, part, settled, ends)
+        return settled
 
-    def _source(self, job: Job) -> Source:
+    def source(self, job: Job) -> Source:
+        """What mapping may know of the message beside its text."""
         content = job.content
         return Source(
             content.feed,
@@ -155,29 +166,65 @@ class Processor:
             content.received,
             self._site.version,
             job.attempt,
+            content.format,
         )
 
     # Gather
 
-    async def _map(self, job: Job, source: Source) -> list[Fact]:
-        context = Context(self._site, job.setting, self._secret, source)
+    async def map(self, job: Job) -> tuple[Source, list[Fact]]:
+        """What processing this message would begin with; nothing is written."""
+        source = self.source(job)
+        return source, await self._map(job, source, link=False)
+
+    async def _map(self, job: Job, source: Source, *, link: bool = True) -> list[Fact]:
         try:
-            async with self._database.reading() as connection:
-                found = await self._find(connection, job)
+            async with self.database.reading() as connection:
+                found = await self.find(connection, [job])
                 data = job.content.data
-                facts = await unhurried(len(data), map_message, data, job.read, found, context)
-                facts = await _compare_with_earlier(connection, facts, job.content.id, self._secret)
-                return [await self._check_scale(connection, fact) for fact in facts]
+                facts = await unhurried(len(data), self.map_facts, job, source, found)
+                (facts,) = await self.compare(connection, [(job, facts)])
+            return [await self._link(fact) for fact in facts] if link else facts
         except SsciError:
             raise
         except Exception as problem:
             _log("a message could not be mapped", job, problem)
-            fact = Fact(0, WHOLE, Span(0, len(job.content.data)))
+            fact = whole_fact(job.decoder, job.read)
             return [fact.failed(Failure(Reason.INTERNAL, "the message could not be mapped"))]
 
-    async def _find(self, connection: ReadConnection, job: Job) -> Mapping[PatientClaim, Found]:
-        claims = list(dict.fromkeys(job.read.claims.values()))
+    def map_facts(
+        self, job: Job, source: Source, found: Mapping[PatientClaim, Found]
+    ) -> list[Fact]:
+        """What the message says, before it is held against what is known."""
+        context = Context(self._site, job.setting, self.secret, source)
+        return map_message(job.decoder, job.read, found, context)
+
+    async def compare(
+        self, connection: ReadConnection, messages: Sequence[tuple[Job, Sequence[Fact]]]
+    ) -> list[list[Fact]]:
+        """The facts of each message, held against what is known: earlier facts, orders."""
+        secret = self.secret
+        rows = await fetch_earlier(connection, [facts for _, facts in messages], secret)
+        found: list[Fact] = []
+        for job, facts in messages:
+            compared = await compare_with_earlier(connection, facts, job.content.id, rows, secret)
+            found += [await self._check_scale(connection, fact) for fact in compared]
+        linked = iter(await link_orders(connection, found, self._site))
+        return [list(islice(linked, len(facts))) for _, facts in messages]
+
+    async def find(
+        self, connection: ReadConnection, jobs: Sequence[Job]
+    ) -> Mapping[PatientClaim, Found]:
+        """Whom these messages are about."""
+        claims = list(dict.fromkeys(claim for job in jobs for claim in job.read.claims.values()))
         return await self._directory.find(connection, claims) if claims else {}
+
+    async def _link(self, fact: Fact) -> Fact:
+        """Links merged hospital numbers, in a transaction of its own: said again, it is no more."""
+        if fact.merge is None:
+            return fact
+        async with self.database.writing() as connection:
+            linked = await self._directory.link(connection, fact.merge, datetime.now(UTC))
+        return settle_merge(fact, linked)
 
     async def _check_scale(self, connection: ReadConnection, fact: Fact) -> Fact:
         """Flags a power-of-ten jump against the subject's last result where the unit is unusual."""
@@ -199,39 +246,81 @@ class Processor:
             fact.effective,
             fact.resource_id,
         )
-        stored = await self._store.read(CALLER, "Observation", id) if id else None
+        stored = await self.store.read(CALLER, "Observation", id) if id else None
         return _canonical_value(parse_json(stored.body)) if stored and stored.body else None
 
     # Apply
 
-    async def _write(self, job: Job, source: Source, facts: Sequence[Fact]) -> list[Settled]:
-        """Everything in one transaction, with the message's end."""
+    async def _write_part(
+        self,
+        job: Job,
+        source: Source,
+        facts: Sequence[Fact],
+        before: Sequence[Settled],
+        ends: bool,
+    ) -> list[Settled]:
+        """These facts after those settled `before`: all of them; the last part ends the message."""
+        try:
+            return await self._write(job, source, facts, before, ends)
+        except SsciError as problem:
+            if problem.category in TRANSIENT:
+                raise
+        except Exception as problem:
+            _log("facts could not be written together", job, problem)
+        return await self._write_singly(job, source, facts, before, ends)
+
+    async def _write(
+        self,
+        job: Job,
+        source: Source,
+        facts: Sequence[Fact],
+        before: Sequence[Settled],
+        ends: bool,
+    ) -> list[Settled]:
+        """In one transaction."""
         settled: list[Settled] = []
 
         def finish(ended: Sequence[Settled], at: datetime) -> list[Statement]:
-            settled[:] = [*ended, *_reviews_of(job, len(facts))]
-            return [
-                *fact_statements(job.content.id, settled, source, at, self._secret),
-                *_end_of(job, settled),
-            ]
+            settled[:] = [*before, *ended]
+            return self._end_part(job, source, settled, len(before), ends, at)
 
         await self._store_facts(job, source, facts, finish)
         return settled
 
-    async def _write_singly(self, job: Job, source: Source, facts: Sequence[Fact]) -> list[Settled]:
-        """Each fact in a transaction of its own; the last transaction ends the message."""
-        settled: list[Settled] = []
+    async def _write_singly(
+        self,
+        job: Job,
+        source: Source,
+        facts: Sequence[Fact],
+        before: Sequence[Settled],
+        ends: bool,
+    ) -> list[Settled]:
+        """Each fact in a transaction of its own."""
+        settled = [*before]
         for fact in facts:
             settled.append(await self._write_one(job, source, fact))
-        settled += _reviews_of(job, len(facts))
-        async with self._database.writing() as connection:
+        async with self.database.writing() as connection:
             at = datetime.now(UTC)
-            for statement in (
-                *fact_statements(job.content.id, settled, source, at, self._secret),
-                *_end_of(job, settled),
-            ):
+            for statement in self._end_part(job, source, settled, len(before), ends, at):
                 await connection.executemany(statement.sql, statement.rows)
         return settled
+
+    def _end_part(
+        self,
+        job: Job,
+        source: Source,
+        settled: list[Settled],
+        start: int,
+        ends: bool,
+        at: datetime,
+    ) -> list[Statement]:
+        """The rows of the facts from `start` on; if they are the last, also the message's end."""
+        settled += reviews_of(job, len(settled)) if ends else []
+        rows = fact_statements(job.content.id, settled[start:], source, at, self.secret)
+        if not ends:
+            return rows
+        ledgers = ledger_statements([ledger_of(job, source, settled)])
+        return [*rows, *_end_of(job, settled), *ledgers]
 
     async def _write_one(self, job: Job, source: Source, fact: Fact) -> Settled:
         if fact.candidate is None:
@@ -240,7 +329,7 @@ class Processor:
 
         def finish(each: Sequence[Settled], at: datetime) -> list[Statement]:
             ended[:] = each
-            return fact_statements(job.content.id, each, source, at, self._secret)
+            return fact_statements(job.content.id, each, source, at, self.secret)
 
         try:
             await self._store_facts(job, source, [fact], finish)
@@ -258,16 +347,13 @@ class Processor:
         self, job: Job, source: Source, facts: Sequence[Fact], finish: Finish
     ) -> None:
         if not any(fact.candidate for fact in facts):
-            async with self._database.writing() as connection:
+            async with self.database.writing() as connection:
                 for statement in finish(
                     [Settled(fact, fact.version) for fact in facts], datetime.now(UTC)
                 ):
                     await connection.executemany(statement.sql, statement.rows)
             return
-        part = facts[0].place if len(facts) == 1 else ""
-        provenance = keyed_id(
-            self._secret, "provenance", source.feed, source.sha256, str(source.attempt), part
-        )
+        provenance = provenance_id(self.secret, source, facts)
         run = Run()
         while True:
             try:
@@ -275,7 +361,7 @@ class Processor:
             except _OtherVersion as other:
                 run = Run(bases={**run.bases, **other.bases})
             except _Elsewhere as other:
-                facts = [_relocated(fact, other.keys, self._secret) for fact in facts]
+                facts = [_relocated(fact, other.keys, self.secret) for fact in facts]
                 run = Run(bases=run.bases)
             else:
                 return
@@ -284,16 +370,22 @@ class Processor:
         self, run: Run, facts: Sequence[Fact], source: Source, provenance: str, finish: Finish
     ) -> None:
         """One transaction, committed. Raises _OtherVersion or _Elsewhere: to be run again."""
-        operations = build_operations(facts, run, source, provenance, self._service)
+        operations = build_operations(facts, run, source, provenance, self.service)
 
         def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement]:
             by_key = {(change.resource_type, change.id): change for change in changes}
-            _check_places(run)
-            _check_versions(run, by_key)
-            ended = [_settled(fact, run, by_key) for fact in facts]
+            check_run(run, by_key)
+            ended = [settle_fact(fact, run, by_key) for fact in facts]
             return finish(ended, moment.last_updated)
 
-        await self._store.write(CALLER, operations, also)
+        await self.store.write(CALLER, operations, also)
+
+
+def provenance_id(secret: bytes, source: Source, facts: Sequence[Fact]) -> str:
+    """One per message and attempt; of a part of it, one per part."""
+    part = facts[0].place if len(facts) == 1 or facts[0].ordinal else ""
+    names = ("provenance", source.feed, source.format, source.sha256, str(source.attempt), part)
+    return keyed_id(secret, *names)
 
 
 def _log(text: str, job: Job, problem: Exception) -> None:
@@ -311,17 +403,18 @@ def _rule_of(problem: SsciError) -> str:
 def build_operations(
     facts: Sequence[Fact], run: Run, source: Source, provenance_id: str, service: str
 ) -> list[Operation]:
-    """Facts first, then what depends on their decisions: specimens, reports, Provenance."""
+    """Facts first, then what depends on their decisions: companions, Provenance."""
     operations: list[Operation] = []
     places: dict[Key, Fact] = {}
     for fact in facts:
         if fact.candidate is not None:
             operations.append(_revise(fact.candidate, partial(_revise_fact, run, fact.candidate)))
             places[_key(fact.candidate)] = fact
-    for name, revise in (("specimen", _revise_companion), ("report", _revise_report)):
-        for candidate, members in _companions(facts, name):
-            operations.append(_revise(candidate, partial(revise, run, candidate, members)))
-            places[_key(candidate)] = members[0]
+    for key, (candidate, members) in _companions(facts).items():
+        if key not in places:
+            revise = partial(_revise_companion, run, candidate, members)
+            operations.append(_revise(candidate, revise))
+            places[key] = members[0]
     synthetic = any(fact.subject is not None and fact.subject.synthetic for fact in facts)
 
     def revise_provenance(stored: Json | None) -> Json | None:
@@ -345,14 +438,13 @@ def _key(candidate: Candidate) -> Key:
     return candidate.resource_type, candidate.id
 
 
-def _companions(facts: Sequence[Fact], name: str) -> list[tuple[Candidate, list[Fact]]]:
-    """The specimens or reports of a message, each once, with their facts."""
-    found: dict[str, tuple[Candidate, list[Fact]]] = {}
+def _companions(facts: Sequence[Fact]) -> dict[Key, tuple[Candidate, list[Fact]]]:
+    """The specimens, reports … of a message, each once, with their facts."""
+    found: dict[Key, tuple[Candidate, list[Fact]]] = {}
     for fact in facts:
-        candidate = getattr(fact, name)
-        if candidate is not None and fact.candidate is not None:
-            found.setdefault(candidate.id, (candidate, []))[1].append(fact)
-    return list(found.values())
+        for candidate in fact.companions if fact.candidate is not None else ():
+            found.setdefault(_key(candidate), (candidate, []))[1].append(fact)
+    return found
 
 
 def _revise_fact(run: Run, candidate: Candidate, stored: Json | None) -> Json | None:
@@ -366,25 +458,23 @@ def _accepted(run: Run, facts: Sequence[Fact]) -> list[Candidate]:
 
 
 def _follows(decision: Decision) -> bool:
-    """Whether specimen and report are looked at for a fact: not for a refused or re-sent one."""
+    """Whether companions are looked at for a fact: not for a refused or re-sent one."""
     return decision.kind != "refused" and not decision.resend
 
 
 def _revise_companion(
     run: Run, candidate: Candidate, facts: Sequence[Fact], stored: Json | None
 ) -> Json | None:
-    accepted = _accepted(run, facts)
-    decision = decide(stored, candidate) if accepted else Decision("refused")
-    return run.note(_key(candidate), stored, decision)
-
-
-def _revise_report(
-    run: Run, candidate: Candidate, facts: Sequence[Fact], stored: Json | None
-) -> Json | None:
     results: list[Json] = [
         {"reference": f"{each.resource_type}/{each.id}"} for each in _accepted(run, facts)
     ]
-    return run.note(_key(candidate), stored, merge_report(stored, candidate, results))
+    return run.note(_key(candidate), stored, decide_companion(stored, candidate, results))
+
+
+def check_run(run: Run, changes: Mapping[Key, Change]) -> None:
+    """Raises where the transaction is to be run again, otherwise."""
+    _check_places(run)
+    _check_versions(run, changes)
 
 
 def _check_places(run: Run) -> None:
@@ -407,7 +497,7 @@ def _check_versions(run: Run, changes: Mapping[Key, Change]) -> None:
         raise _OtherVersion(wrong)
 
 
-def _settled(fact: Fact, run: Run, changes: Mapping[Key, Change]) -> Settled:
+def settle_fact(fact: Fact, run: Run, changes: Mapping[Key, Change]) -> Settled:
     if fact.candidate is None:
         return Settled(fact, fact.version)
     key = _key(fact.candidate)
@@ -419,7 +509,7 @@ def _settled(fact: Fact, run: Run, changes: Mapping[Key, Change]) -> Settled:
 
 EARLIER = """
 SELECT resource_id, resource_version, message_id, outcome, reason, fingerprint FROM feeds.fact
-WHERE resource_id = ANY($1) AND message_id <> $2
+WHERE resource_id = ANY($1)
 """
 NO_ORIGINAL = frozenset({Reason.CORRECTION_WITHOUT_ORIGINAL, Reason.PATIENT_MISMATCH})
 SAME_DOSE = """
@@ -430,8 +520,22 @@ LIMIT 2
 """
 
 
-async def _compare_with_earlier(
-    connection: ReadConnection, facts: Sequence[Fact], message_id: int, secret: bytes
+async def fetch_earlier(
+    connection: ReadConnection, messages: Sequence[Sequence[Fact]], secret: bytes
+) -> Sequence[Any]:
+    """What is known of the results that the facts of these messages are about."""
+    asked: dict[str, None] = {}
+    for fact in (fact for facts in messages for fact in facts if fact.candidate):
+        asked |= {fact.resource_id: None, _id_elsewhere(fact, secret): None}
+    return await connection.fetch(EARLIER, list(asked)) if asked else ()
+
+
+async def compare_with_earlier(
+    connection: ReadConnection,
+    facts: Sequence[Fact],
+    message_id: int,
+    rows: Sequence[Any],
+    secret: bytes,
 ) -> list[Fact]:
     """What earlier messages said of the same results decides where a fact belongs, whether it was
     said before, and whether a correction has its original: one that was received but could not be
@@ -439,7 +543,7 @@ async def _compare_with_earlier(
     own = {fact.candidate.id: _id_elsewhere(fact, secret) for fact in facts if fact.candidate}
     if not own:
         return list(facts)
-    rows = await connection.fetch(EARLIER, [*own, *own.values()], message_id)
+    rows = [row for row in rows if row["message_id"] != message_id]
     stored = {row["resource_id"] for row in rows if row["resource_version"] is not None}
     earlier: dict[str, list[Any]] = {}
     for row in rows:
@@ -539,49 +643,55 @@ def _with_review(fact: Fact, reason: Reason) -> Fact:
 # The message's end
 
 
-def _reviews_of(job: Job, ordinal: int) -> list[Settled]:
-    span = job.read.message.header.span if job.read.message else Span(0, 0)
-    return [
-        Settled(Fact(ordinal + n, WHOLE, span).settled(Outcome.REVIEW, text, reason))
-        for n, (reason, text) in enumerate((each, _REVIEW_TEXTS[each]) for each in job.reviews)
-    ]
+def reviews_of(job: Job, ordinal: int) -> list[Settled]:
+    found = []
+    for n, reason in enumerate(job.reviews, start=ordinal):
+        fact = whole_fact(job.decoder, job.read, n)
+        found.append(Settled(fact.settled(Outcome.REVIEW, _REVIEW_TEXTS[reason], reason)))
+    return found
 
 
 _REVIEW_TEXTS = {
     Reason.CHARSET_MISMATCH: "the bytes are not in the charset that was declared",
-    Reason.CONTROL_ID_REUSE: "other bytes were received under this MSH-10",
+    Reason.CONTROL_ID_REUSE: "other bytes were received under this control id",
 }
 
 END = """
 UPDATE feeds.processing SET state = 'done', finished = started, claimed_until = now()
-WHERE message_id = $1
+WHERE message_id = ANY($1)
 """
 ACKNOWLEDGE = """
-INSERT INTO feeds.acknowledgement (message_id, code, body) VALUES ($1, $2, $3)
+INSERT INTO feeds.acknowledgement (message_id, code, body)
+SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[])
 ON CONFLICT (message_id) DO NOTHING
 """
 
 
 def _end_of(job: Job, settled: Sequence[Settled]) -> list[Statement]:
-    id = job.content.id
-    verdict = verdict_of(job)
-    body = acknowledge(job, [each.fact for each in settled])
-    row = (id, ack_code(job.addressee, verdict), body)
-    return [Statement(END, [(id,)]), Statement(ACKNOWLEDGE, [row])]
+    return end_messages([job], [acknowledge(job, [each.fact for each in settled])])
+
+
+def ledger_of(job: Job, source: Source, settled: Sequence[Settled]) -> Ended:
+    """What the coverage ledger of a message is made of."""
+    facts = [each.fact for each in settled]
+    content = job.content
+    return content.id, len(content.data), job.read, job.setting, facts, source.mapping_version
+
+
+def end_messages(jobs: Sequence[Job], told: Sequence[Acknowledgement]) -> list[Statement]:
+    ids = [job.content.id for job in jobs]
+    codes, bodies = [each.code for each in told], [each.body for each in told]
+    return [Statement(END, [(ids,)]), Statement(ACKNOWLEDGE, [(ids, codes, bodies)])]
 
 
 def verdict_of(job: Job) -> Verdict:
-    """Kept is accepted, also with quarantined facts; only a message without a readable MSH is
-    rejected although it was kept."""
-    return "reject" if job.read.message is None and job.addressee.control_id == "" else "accept"
+    """Kept is accepted, also with quarantined facts; only bytes that are no message of the format
+    are rejected although they were kept."""
+    return "reject" if job.read.content is None else "accept"
 
 
-def acknowledge(job: Job, facts: Sequence[Fact]) -> bytes:
-    """The acknowledgement of a processed message."""
-    return build_ack(
-        job.addressee,
-        verdict_of(job),
-        f"SSCI{job.content.id}",
-        job.content.received,
-        failures_of(facts),
-    )
+def acknowledge(job: Job, facts: Sequence[Fact] | None) -> Acknowledgement:
+    """The acknowledgement of a message, processed or (without facts) only kept."""
+    content = job.content
+    receipt = Receipt(content.id, content.received, verdict_of(job), job.read, facts)
+    return job.decoder.acknowledge(receipt)

@@ -3,8 +3,12 @@ code that tells each in an acknowledgement (HL7 table 0357)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+
+from app.mappings.elements import Element
 
 
 class Outcome(StrEnum):
@@ -54,12 +58,29 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why one fact cannot be stored: the reason, the field it lies in, a text without values."""
+    """Why one fact cannot be stored: the reason, a text without values, the element it lies in;
+    of an unknown patient the keys under which the fact waits."""
 
     reason: Reason
     detail: str
-    field: int | None = None
+    element: Element | None = None
+    waiting_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
+
+REASON_ELEMENTS: Mapping[Reason, tuple[Element, ...]] = MappingProxyType(
+    {
+        Reason.PATIENT_MISMATCH: (Element.SUBJECT,),
+        Reason.CORRECTION_WITHOUT_ORIGINAL: (Element.ACTION, Element.STATUS),
+        Reason.RESULT_DELETED: (Element.ACTION, Element.STATUS),
+        Reason.WRONG_PATIENT: (Element.STATUS,),
+        Reason.WEAK_KEY_CONFLICT: (Element.VALUE, Element.AMOUNT),
+        Reason.VALUE_WITHDRAWN: (Element.VALUE,),
+        Reason.ANALYTIC_SUSPECT: (Element.VALUE,),
+        Reason.UNIT_SUSPECT_SCALE: (Element.UNIT,),
+    }
+)
+"""Where to look for what is found only when a fact meets what is stored, or when it is reviewed:
+the first of these that the record names."""
 
 HL7_ERRORS: dict[Reason, tuple[str, str]] = {
     Reason.FRAME_BROKEN: ("100", "Segment sequence error"),
@@ -75,6 +96,19 @@ HL7_ERRORS: dict[Reason, tuple[str, str]] = {
     Reason.PATIENT_UNKNOWN: ("204", "Unknown key identifier"),
     Reason.PATIENT_AMBIGUOUS: ("204", "Unknown key identifier"),
     Reason.PATIENT_MISMATCH: ("204", "Unknown key identifier"),
+    Reason.CORRECTION_WITHOUT_ORIGINAL: ("204", "Unknown key identifier"),
+    Reason.WEAK_KEY_CONFLICT: ("205", "Duplicate key identifier"),
+    Reason.CONTROL_ID_REUSE: ("205", "Duplicate key identifier"),
+    Reason.TOO_LARGE: ("104", "Value too long"),
+    Reason.PARSE: ("102", "Data type error"),
+    Reason.CHARSET_UNDECODABLE: ("102", "Data type error"),
+    Reason.CHARSET_MISMATCH: ("102", "Data type error"),
+    Reason.FHIR_INVALID: ("102", "Data type error"),
+    Reason.ANALYTIC_SUSPECT: ("0", "Message accepted"),
+    Reason.UNIT_SUSPECT_SCALE: ("0", "Message accepted"),
+    Reason.WRONG_PATIENT: ("0", "Message accepted"),
+    Reason.RESULT_DELETED: ("0", "Message accepted"),
+    Reason.VALUE_WITHDRAWN: ("0", "Message accepted"),
 }
 INTERNAL_ERROR = ("207", "Application internal error")
 

@@ -19,7 +19,7 @@ def id_for_subject(secret: bytes, id: str, subject: str) -> str:
 
 
 def relocate(fact: Fact, secret: bytes) -> Fact:
-    """The fact with its result, specimen and report under ids of its subject's own."""
+    """The fact with its result and companions under ids of its subject's own."""
     if fact.candidate is None or fact.subject is None:
         return fact
     number = fact.subject.number
@@ -27,8 +27,7 @@ def relocate(fact: Fact, secret: bytes) -> Fact:
         fact,
         resource_id=id_for_subject(secret, fact.resource_id, number),
         candidate=_move(fact.candidate, secret, number),
-        specimen=_move(fact.specimen, secret, number) if fact.specimen else None,
-        report=_move(fact.report, secret, number) if fact.report else None,
+        companions=tuple(_move(each, secret, number) for each in fact.companions),
     )
 
 

@@ -28,6 +28,7 @@ CANONICAL_QUANTITY = f"{EXTENSIONS}/canonical-quantity"
 RESULT_STATUS = f"{EXTENSIONS}/source-status"
 RESULT_ORDER = f"{EXTENSIONS}/source-order"
 VALUE_ORDER = f"{EXTENSIONS}/source-value-order"
+DESCRIPTION_ORDER = f"{EXTENSIONS}/source-description-order"
 SOURCE_VALUE = f"{EXTENSIONS}/source-value"
 SOURCE_PLACE = f"{EXTENSIONS}/source-place"
 UNIT_CONVERTED = f"{EXTENSIONS}/unit-converted"
@@ -139,15 +140,15 @@ def build_observation(result: Result, source: Source) -> Json:
     resource: Json = {
         "resourceType": "Observation",
         "id": result.id,
-        **_meta(result.subject, result.reviews),
+        **build_meta(result.subject, result.reviews),
         "extension": [
             *_canonical(result.value),
             *_source_value(result.value, result.value_text),
-            *_common_extensions(result.letter, result.order, source),
+            *build_common_extensions(result.letter, result.order, source),
         ],
-        **_identifiers(ORDER_TOKEN, result.order_token),
+        **build_identifiers(ORDER_TOKEN, result.order_token),
         "status": result.status,
-        "category": [_concept(CATEGORY, "laboratory", "Laboratory")],
+        "category": [build_concept(CATEGORY, "laboratory", "Laboratory")],
         "code": _test_code(result),
         "subject": {"reference": result.subject.reference},
         "effectiveDateTime": result.effective.text,
@@ -158,7 +159,7 @@ def build_observation(result: Result, source: Source) -> Json:
     resource |= _value(result.value)
     if result.interpretations:
         resource["interpretation"] = [
-            {"coding": [_coding(INTERPRETATION, code) for code in result.interpretations]}
+            {"coding": [build_coding(INTERPRETATION, code) for code in result.interpretations]}
         ]
     if result.specimen_id:
         resource["specimen"] = {"reference": f"Specimen/{result.specimen_id}"}
@@ -169,20 +170,23 @@ def build_administration(given: Administration, source: Source) -> Json:
     resource: Json = {
         "resourceType": "MedicationAdministration",
         "id": given.id,
-        **_meta(given.subject, ()),
-        "extension": _common_extensions(given.letter, given.order, source),
-        **_identifiers(ORDER_TOKEN, given.order_token),
+        **build_meta(given.subject, ()),
+        "extension": build_common_extensions(given.letter, given.order, source),
+        **build_identifiers(ORDER_TOKEN, given.order_token),
         "status": given.status,
-        "medicationCodeableConcept": _medication_code(given),
+        "medicationCodeableConcept": build_medication_code(given.medication, given.local[0]),
         "subject": {"reference": given.subject.reference},
         **_effective(given.start, given.end),
     }
     if given.dose is not None:
-        dose = _quantity(given.dose)
-        if extension := _canonical(given.dose):
-            dose = {"extension": extension, **dose}
-        resource["dosage"] = {"dose": dose}
+        resource["dosage"] = {"dose": build_dose(given.dose)}
     return resource
+
+
+def build_dose(dose: Quantity) -> Json:
+    """An amount as sent, with the canonical one beside it where that is another."""
+    extension = _canonical(dose)
+    return {**({"extension": extension} if extension else {}), **build_quantity(dose)}
 
 
 def build_specimen(
@@ -197,11 +201,11 @@ def build_specimen(
     return {
         "resourceType": "Specimen",
         "id": id,
-        **_meta(subject, ()),
-        "extension": _common_extensions("", order, source)[1:],
-        **_identifiers(SPECIMEN_TOKEN, token),
+        **build_meta(subject, ()),
+        "extension": build_common_extensions("", order, source)[1:],
+        **build_identifiers(SPECIMEN_TOKEN, token),
         "status": "available",
-        **({"type": _concept(SPECIMEN_TYPE, kind)} if kind else {}),
+        **({"type": build_concept(SPECIMEN_TYPE, kind)} if kind else {}),
         "subject": {"reference": subject.reference},
         "collection": {"collectedDateTime": collected.text},
     }
@@ -221,15 +225,15 @@ def build_report(
 ) -> Json:
     """Without its results: these are known when the transaction has decided."""
     code, system = panel
-    coding = _coding(LOINC if system == "LN" else LOCAL_TESTS, code) if code else None
+    coding = build_coding(LOINC if system == "LN" else LOCAL_TESTS, code) if code else None
     return {
         "resourceType": "DiagnosticReport",
         "id": id,
-        **_meta(subject, ()),
-        "extension": _common_extensions(letter, order, source),
-        **_identifiers(ORDER_TOKEN, token),
+        **build_meta(subject, ()),
+        "extension": build_common_extensions(letter, order, source),
+        **build_identifiers(ORDER_TOKEN, token),
         "status": REPORT_STATUSES.get(letter, "unknown"),
-        "category": [_concept(DIAGNOSTIC_SERVICE, "LAB", "Laboratory")],
+        "category": [build_concept(DIAGNOSTIC_SERVICE, "LAB", "Laboratory")],
         "code": {"coding": [coding]} if coding else {"text": "laboratory report"},
         "subject": {"reference": subject.reference},
         "effectiveDateTime": effective.text,
@@ -259,14 +263,14 @@ def build_provenance(
     return {
         "resourceType": "Provenance",
         "id": id,
-        **({"meta": {"security": [_coding(ACT_REASON, "HTEST")]}} if synthetic else {}),
+        **({"meta": {"security": [build_coding(ACT_REASON, "HTEST")]}} if synthetic else {}),
         "extension": [{"url": MAPPING_VERSION, "valueString": source.mapping_version}],
         "target": [_target(target) for target in targets],
         "recorded": _instant(source.received),
-        "activity": {"coding": [_coding(DATA_OPERATION, operation)]},
+        "activity": {"coding": [build_coding(DATA_OPERATION, operation)]},
         "agent": [
             {
-                "type": _concept(PARTICIPANT, "assembler", "Assembler"),
+                "type": build_concept(PARTICIPANT, "assembler", "Assembler"),
                 "who": {
                     "reference": DEVICE,
                     "display": f"{service}, mapping {source.mapping_version}",
@@ -285,7 +289,7 @@ def build_provenance(
 def with_review(resource: Json, reason: Reason) -> Json:
     """The resource with one more review tag."""
     meta = resource.get("meta", {})
-    tag = _coding(REVIEW, REVIEW_CODES[reason])
+    tag = build_coding(REVIEW, REVIEW_CODES[reason])
     head = {key: resource[key] for key in ("resourceType", "id")}
     return {**head, "meta": {**meta, "tag": [*meta.get("tag", []), tag]}, **_without_meta(resource)}
 
@@ -296,12 +300,14 @@ def _without_meta(resource: Json) -> Json:
 
 def read_order(resource: Json, url: str = RESULT_ORDER) -> ResultOrder | None:
     """The order kept on a resource; None on one that no feed wrote. VALUE_ORDER is that of the
-    value, where a later message changed the status alone."""
+    value, where a later message changed the status alone; DESCRIPTION_ORDER that of all but the
+    status, where messages tell the two apart."""
     for extension in resource.get("extension", []):
         if extension.get("url") == url:
             times = {
                 item["url"]: datetime.fromisoformat(item["valueInstant"])
                 for item in extension.get("extension", [])
+                if "valueInstant" in item
             }
             return ResultOrder(
                 times.get("analysed"), times.get("reported"), times.get("sent"), times["received"]
@@ -312,25 +318,25 @@ def read_order(resource: Json, url: str = RESULT_ORDER) -> ResultOrder | None:
 # Parts
 
 
-def _coding(system: str, code: str, display: str = "") -> Json:
+def build_coding(system: str, code: str, display: str = "") -> Json:
     return {"system": system, "code": code, **({"display": display} if display else {})}
 
 
-def _concept(system: str, code: str, display: str = "") -> Json:
-    return {"coding": [_coding(system, code, display)]}
+def build_concept(system: str, code: str, display: str = "") -> Json:
+    return {"coding": [build_coding(system, code, display)]}
 
 
-def _meta(subject: Subject, reviews: tuple[Reason, ...]) -> Json:
+def build_meta(subject: Subject, reviews: tuple[Reason, ...]) -> Json:
     meta: Json = {}
     codes = [REVIEW_CODES[reason] for reason in reviews if reason in REVIEW_CODES]
     if codes:
-        meta["tag"] = [_coding(REVIEW, code) for code in codes]
+        meta["tag"] = [build_coding(REVIEW, code) for code in codes]
     if subject.synthetic:
-        meta["security"] = [_coding(ACT_REASON, "HTEST")]
+        meta["security"] = [build_coding(ACT_REASON, "HTEST")]
     return {"meta": meta} if meta else {}
 
 
-def _common_extensions(letter: str, order: ResultOrder, source: Source) -> list[Json]:
+def build_common_extensions(letter: str, order: ResultOrder, source: Source) -> list[Json]:
     return [
         {"url": RESEARCH_STUDY, "valueReference": {"reference": STUDY}},
         *([{"url": RESULT_STATUS, "valueCode": letter}] if letter else []),
@@ -353,30 +359,30 @@ def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def _identifiers(system: str, token: str) -> Json:
+def build_identifiers(system: str, token: str) -> Json:
     return {"identifier": [{"system": system, "value": token}]} if token else {}
 
 
 def _test_code(result: Result) -> Json:
     test, (code, system) = result.test, result.local
-    codings = [_coding(LOINC, test.loinc, test.display)]
+    codings = [build_coding(LOINC, test.loinc, test.display)]
     if test.more_loinc:
-        codings.append(_coding(LOINC, test.more_loinc, test.more_display))
+        codings.append(build_coding(LOINC, test.more_loinc, test.more_display))
     if system != "LN":
-        codings.append(_coding(LOCAL_TESTS, code, test.local_display))
+        codings.append(build_coding(LOCAL_TESTS, code, test.local_display))
     return {"coding": codings}
 
 
-def _medication_code(given: Administration) -> Json:
-    medication, code = given.medication, given.local[0]
+def build_medication_code(medication: MedicationEntry, code: str) -> Json:
+    """A medication by its international codes and the `code` sent."""
     codings = [
-        _coding(RXNORM, medication.rxnorm, medication.drug),
-        _coding(ATC, medication.atc, medication.drug),
+        build_coding(RXNORM, medication.rxnorm, medication.drug),
+        build_coding(ATC, medication.atc, medication.drug),
     ]
     if code not in (medication.rxnorm, medication.atc, medication.atc_retired):
-        codings.append(_coding(LOCAL_MEDICATIONS, code, medication.display))
+        codings.append(build_coding(LOCAL_MEDICATIONS, code, medication.display))
     elif code == medication.atc_retired:
-        codings.append(_coding(ATC, code, medication.drug))
+        codings.append(build_coding(ATC, code, medication.drug))
     return {"coding": codings}
 
 
@@ -388,14 +394,14 @@ def _effective(start: Time, end: Time | None) -> Json:
 
 def _value(value: Quantity | Absent | None) -> Json:
     if isinstance(value, Quantity):
-        return {"valueQuantity": _quantity(value)}
+        return {"valueQuantity": build_quantity(value)}
     if isinstance(value, Absent):
         text = {"text": value.text} if value.text else {}
-        return {"dataAbsentReason": {**_concept(ABSENT, value.code), **text}}
+        return {"dataAbsentReason": {**build_concept(ABSENT, value.code), **text}}
     return {}
 
 
-def _quantity(quantity: Quantity) -> Json:
+def build_quantity(quantity: Quantity) -> Json:
     found: dict[str, Any] = {"value": quantity.number.value}
     if quantity.number.comparator:
         found["comparator"] = quantity.number.comparator

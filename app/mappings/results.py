@@ -1,21 +1,24 @@
-"""ORU^R01 → facts: what each OBX means, in the order subject, code, unit, value, status, resource.
+"""Order and result records → facts: what each result means, in the order subject, code, unit,
+value, status, resource. The same rules for every format.
 
-HL7 v2.5.1 7.3.1 and 7.4. Pure: the same message, dictionary and subjects give the same facts.
+Pure: the same records, dictionary and subjects give the same facts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from app.fhir import Json
 from app.mappings.context import Context, Resolutions
-from app.mappings.er7 import Message, Segment
-from app.mappings.facts import Candidate, Fact, Measured, ResultOrder
-from app.mappings.groups import OrderGroup, ResultGroup, group_results
+from app.mappings.elements import Element
+from app.mappings.facts import AskedBy, Candidate, Fact, Measured, ResultOrder
+from app.mappings.order_links import order_tokens
 from app.mappings.reasons import Failure, Outcome, Reason
+from app.mappings.records import OrderRecord, ResultRecord
 from app.mappings.resources import (
     Quantity,
     Result,
@@ -23,18 +26,12 @@ from app.mappings.resources import (
     build_report,
     build_specimen,
 )
-from app.mappings.result_key import (
-    OrderNumbers,
-    ResultKey,
-    keyed_id,
-    keyed_token,
-    result_key,
-)
+from app.mappings.result_key import ResultKey, keyed_id, keyed_token, result_key
 from app.mappings.site import FeedSetting, TestEntry, Words
 from app.mappings.statuses import NOT_ASKED, StatusRule, result_rule
 from app.mappings.subjects import Subject
 from app.mappings.times import Time, parse_time
-from app.mappings.units import UNIT_FIELD, Unit, parse_unit
+from app.mappings.units import Unit, parse_unit
 from app.mappings.values import (
     FLAGS,
     Absent,
@@ -47,7 +44,6 @@ from app.mappings.values import (
     parse_value,
 )
 
-CODE_FIELD, SUB_ID_FIELD, VALUE_FIELD, STATUS_FIELD, TIME_FIELD = 3, 4, 5, 11, 14
 MAX_CODE_LENGTH = 64
 TEXT_TYPES = frozenset({"ST", "TX", "FT", "CE", "CWE", "CNE", "IS", ""})
 INTERPRETATION_CODES = """
@@ -60,99 +56,81 @@ CLAUSE_END = re.compile(r"[,，;；。.\n、]")
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What holds for all results of one OBR."""
+    """What holds for all results of one order."""
 
-    group: OrderGroup
+    record: OrderRecord
     subject: Subject | Failure
-    numbers: OrderNumbers
-    panel: tuple[str, str]
     panel_name: str
     clumped: bool
     quality_control: bool
     token: str
     collected: Time | Failure | None
 
+    @property
+    def panel(self) -> tuple[str, str]:
+        return self.record.panel.code, self.record.panel.system
 
-def map_results(message: Message, context: Context, subjects: Resolutions) -> list[Fact]:
-    """A fact per OBX, and one per OBR that has none; [] if the message has neither."""
+
+def map_orders(
+    orders: Iterable[OrderRecord], context: Context, subjects: Resolutions
+) -> list[Fact]:
+    """A fact per result, and one per order that has none; [] if there is neither."""
     facts: list[Fact] = []
-    for group in group_results(message):
-        order = _read_order_group(group, context, subjects)
-        if not group.results and group.obr is not None:
-            facts.append(_empty_order(len(facts), order, group.obr))
-        for result in group.results:
-            facts.append(_map_result(len(facts), message, order, result, context))
+    for record in orders:
+        order = _prepare(record, context, subjects)
+        if not record.results and record.is_report:
+            facts.append(_empty_order(len(facts), order))
+        for result in record.results:
+            facts.append(_map_result(len(facts), order, result, context))
     return _without_twins(facts)
 
 
-def _empty_order(ordinal: int, order: _Order, obr: Segment) -> Fact:
-    fact = Fact(ordinal, obr.place, obr.span, order_token=order.token)
+def _empty_order(ordinal: int, order: _Order) -> Fact:
+    record = order.record
+    fact = Fact(
+        ordinal, record.place, record.span, order_token=order.token, elements=record.elements
+    )
     if isinstance(order.subject, Failure):
         return fact.failed(order.subject)
     fact = replace(fact, subject=order.subject)
     return fact.settled(Outcome.NOT_RECORDED, "an order without results")
 
 
-def _read_order_group(group: OrderGroup, context: Context, subjects: Resolutions) -> _Order:
-    setting, obr = context.setting, group.obr
-    code, system = (obr.text(4), obr.text(4, 3)) if obr else ("", "")
-    code = code or (obr.text(4, 2) if obr else "")
-    numbers = _read_numbers(group)
-    strongest = numbers.strongest
+def _prepare(record: OrderRecord, context: Context, subjects: Resolutions) -> _Order:
+    setting, panel = context.setting, record.panel
+    strongest = record.numbers.strongest
     token = keyed_token(context.secret, setting.key_authority, *strongest) if strongest else ""
     return _Order(
-        group,
-        subjects[group.pid],
-        numbers,
-        (code, system),
-        context.site.panel(setting.name, code, system),
-        _tells_clumps(group, context),
-        any(code.endswith(suffix) for suffix in setting.quality_control_suffixes),
+        record,
+        subjects[record.patient],
+        context.site.panel(setting.name, panel.code, panel.system),
+        _tells_clumps(record, context),
+        any(panel.code.endswith(suffix) for suffix in setting.quality_control_suffixes),
         token,
-        _collected(group, context),
+        parse_time(record.collected, setting.zone, Element.ORDER_TIME),
     )
-
-
-def _read_numbers(group: OrderGroup) -> OrderNumbers:
-    obr, orc = group.obr, group.orc
-    specimen = next((_entity(spm, 2) for spm in group.specimens if _entity(spm, 2)), "")
-    return OrderNumbers(
-        (_entity(obr, 3) if obr else "") or (_entity(orc, 3) if orc else ""),
-        (_entity(obr, 2) if obr else "") or (_entity(orc, 2) if orc else ""),
-        specimen,
-    )
-
-
-def _entity(segment: Segment, field: int) -> str:
-    """Number and namespace of an entity identifier (EI, or SPM-2's pair: the filler's, else the
-    placer's)."""
-    raw = segment.text(field)
-    if segment.name == "SPM":
-        pair = (segment.text(field, 2), raw)
-        return next((part for part in pair if part), "")
-    namespace = segment.text(field, 2)
-    return f"{raw}^{namespace}" if raw and namespace else raw
 
 
 # One result
 
 
-def _map_result(
-    ordinal: int, message: Message, order: _Order, result: ResultGroup, context: Context
-) -> Fact:
-    obx = result.obx
+def _map_result(ordinal: int, order: _Order, result: ResultRecord, context: Context) -> Fact:
+    place, span, elements = result.place, result.span, result.elements
     if order.quality_control:
-        control = Fact(ordinal, obx.place, obx.span)
+        control = Fact(ordinal, place, span)
         return control.settled(Outcome.NOT_SUBJECT_DATA, "quality control", Reason.NOT_SUBJECT_DATA)
     if isinstance(order.subject, Failure):
-        return Fact(ordinal, obx.place, obx.span, order_token=order.token).failed(order.subject)
-    found = _find_test(obx, order, context)
-    test, code, system = (None, _code(obx), _system(obx)) if isinstance(found, Failure) else found
+        fact = Fact(ordinal, place, span, order_token=order.token, elements=elements)
+        return fact.failed(order.subject)
+    found = _find_test(result, order, context)
+    test, code, system = (
+        (None, _code(result), _system(result)) if isinstance(found, Failure) else found
+    )
     ignored = test is not None and test.role != "collected"
     fact = Fact(
         ordinal,
-        obx.place,
-        obx.span,
+        place,
+        span,
         outcome=Outcome.NOT_COLLECTED if ignored else None,
         detail=test.reason if test else "",
         code=code,
@@ -160,29 +138,28 @@ def _map_result(
         analyte=test.analyte if test else "",
         order_token=order.token,
         subject=order.subject,
+        elements=elements,
     )
     if isinstance(found, Failure):
         return fact.failed(found)
     if ignored or test is None:
         return fact
-    return _map_collected(fact, order.subject, message, order, result, test, context)
+    return _map_collected(fact, order.subject, order, result, test, context)
 
 
 def _map_collected(
     fact: Fact,
     subject: Subject,
-    message: Message,
     order: _Order,
-    result: ResultGroup,
+    result: ResultRecord,
     test: TestEntry,
     context: Context,
 ) -> Fact:
-    obx = result.obx
-    effective = _effective(message, order, obx, context)
+    effective = _effective(order, result, context)
     if isinstance(effective, Failure):
         return fact.failed(effective)
-    key = _key(fact, subject, order, obx, effective, context)
-    order_times = _order_times(message, order, obx, context)
+    key = _key(fact, subject, order, result, effective, context)
+    order_times = _order_times(order, result, context)
     fact = replace(
         fact,
         resource_type="Observation",
@@ -190,28 +167,29 @@ def _map_collected(
         effective=effective.instant,
         order=order_times,
     )
-    rule = _status_rule(obx, context.setting)
+    rule = _status_rule(result, context.setting)
     if isinstance(rule, Failure):
         return fact.failed(rule)
     if rule is None:
-        return fact.settled(Outcome.NOT_RECORDED, "OBX-11 N: not asked for")
-    value = _read_value(obx, rule, test, context)
+        detail = f"{_status_name(result)} N: not asked for"
+        return fact.settled(Outcome.NOT_RECORDED, detail)
+    value = _read_value(result, rule, test, context)
     if isinstance(value, Failure):
         return fact.failed(value)
-    reviews = _reviews(obx, value, rule, test, order, result, context)
+    reviews = _reviews(result, value, rule, test, order, context)
     built = Result(
         id=key.id,
         test=test,
         local=(fact.code, fact.system),
         subject=subject,
         status=rule.status,
-        letter=_letter(obx, context.setting),
+        letter=_letter(result, context.setting),
         effective=effective,
-        issued=_first_time((obx.text(19), _obr(order, 22)), context),
+        issued=_first_time((result.analysed, _reported(result, order)), context),
         value=value,
-        value_text=obx.whole(obx.raw(VALUE_FIELD)).strip(),
-        interpretations=_interpretations(obx, value),
-        reference=_reference(obx, context),
+        value_text=result.value_text,
+        interpretations=_interpretations(result, value),
+        reference=_reference(result, context),
         order=order_times,
         order_token=order.token,
         specimen_id=_specimen_id(order, context),
@@ -225,13 +203,22 @@ def _with_candidates(
 ) -> Fact:
     resource = build_observation(result, context.source)
     keeps = rule.value == "kept"
+    tokens = order_tokens(context, order.record.numbers)
+    companions = (*_specimen(result, order, context), *_report(result, order, context))
     return replace(
         fact,
+        detail=_derived(resource, companions) if Reason.WRONG_PATIENT in result.reviews else "",
+        asked_by=AskedBy(tokens, order.panel_name) if tokens else None,
         measured=_measured(result),
         candidate=Candidate(resource, result.order, rule.needs_original, keeps, weak),
-        specimen=_specimen(result, order, context),
-        report=_report(result, order, context),
+        companions=companions,
     )
+
+
+def _derived(resource: Json, companions: Iterable[Candidate]) -> str:
+    """What stands in the wrong patient's record because of this result."""
+    derived = [resource, *(each.resource for each in companions)]
+    return "derived: " + ", ".join(f"{each['resourceType']}/{each['id']}" for each in derived)
 
 
 def _measured(result: Result) -> Measured | None:
@@ -245,134 +232,118 @@ def _measured(result: Result) -> Measured | None:
 # Code
 
 
-def _code(segment: Segment) -> str:
-    return segment.text(CODE_FIELD)[:MAX_CODE_LENGTH]
+def _code(result: ResultRecord) -> str:
+    return result.coding.code[:MAX_CODE_LENGTH]
 
 
-def _system(segment: Segment) -> str:
-    return segment.text(CODE_FIELD, 3)[:MAX_CODE_LENGTH]
+def _system(result: ResultRecord) -> str:
+    return result.coding.system[:MAX_CODE_LENGTH]
 
 
 def _find_test(
-    obx: Segment, order: _Order, context: Context
+    result: ResultRecord, order: _Order, context: Context
 ) -> tuple[TestEntry, str, str] | Failure:
-    """The dictionary's entry for OBX-3, by its first or its alternate coding."""
+    """The dictionary's entry for the first of the codings that has one."""
     found = []
-    for first in (1, 4):
-        code, system = obx.text(CODE_FIELD, first), obx.text(CODE_FIELD, first + 2)
+    for coding in result.codings:
+        code, system = coding.code, coding.system
         test = context.site.find_test(context.setting.name, order.panel_name, code, system)
         if code and test:
             found.append((test, code, system))
     if not found:
         detail = "the site's dictionary has no such code in this panel"
-        return Failure(Reason.CODE_UNMAPPED, detail, CODE_FIELD)
+        return Failure(Reason.CODE_UNMAPPED, detail, Element.CODE)
     if len({(test.analyte, test.role) for test, _, _ in found}) > 1:
-        return Failure(Reason.CODE_UNMAPPED, "the two codings mean different tests", CODE_FIELD)
+        detail = "the codings mean different tests"
+        return Failure(Reason.CODE_UNMAPPED, detail, Element.CODE)
     return found[0]
 
 
 # Status
 
 
-def _letter(obx: Segment, setting: FeedSetting) -> str:
-    return obx.text(STATUS_FIELD).upper() or setting.empty_status
+def _letter(result: ResultRecord, setting: FeedSetting) -> str:
+    return result.status.upper() or setting.empty_status
 
 
-def _status_rule(obx: Segment, setting: FeedSetting) -> StatusRule | Failure | None:
-    """The rule of OBX-11; None for N, which makes no Observation."""
-    letter = _letter(obx, setting)
+def _status_name(result: ResultRecord) -> str:
+    return result.elements.get(Element.STATUS, "the status")
+
+
+def _status_rule(result: ResultRecord, setting: FeedSetting) -> StatusRule | Failure | None:
+    """The rule of a status letter; None for N, which makes no Observation."""
+    letter, name = _letter(result, setting), _status_name(result)
     if not letter:
-        return Failure(Reason.STATUS_UNMAPPED, "OBX-11 is empty", STATUS_FIELD)
+        return Failure(Reason.STATUS_UNMAPPED, f"{name} is empty", Element.STATUS)
     if letter not in setting.accepted_statuses:
-        return Failure(Reason.STATUS_UNMAPPED, "OBX-11 is not accepted here", STATUS_FIELD)
+        return Failure(Reason.STATUS_UNMAPPED, f"{name} is not accepted here", Element.STATUS)
     if letter == NOT_ASKED:
         return None
-    rule = result_rule(letter, bool(obx.raw(VALUE_FIELD).strip()))
-    return rule or Failure(Reason.STATUS_UNMAPPED, "OBX-11 is no result status", STATUS_FIELD)
+    has_value = bool(result.value_text or result.absent_reason)
+    detail = f"{name} is no result status"
+    return result_rule(letter, has_value) or Failure(Reason.STATUS_UNMAPPED, detail, Element.STATUS)
 
 
 # Value and unit
 
 
 def _read_value(
-    obx: Segment, rule: StatusRule, test: TestEntry, context: Context
+    result: ResultRecord, rule: StatusRule, test: TestEntry, context: Context
 ) -> Quantity | Absent | Failure | None:
     if rule.value == "none":
         return Absent(rule.absent_reason) if rule.absent_reason else None
     if rule.value == "kept":
         return None
-    value = _parse_field(obx, context.site.words)
+    value = _parse_sent(result, context.site.words)
     if isinstance(value, Absent | Failure):
         return value
     if not isinstance(value, Number):
         detail = f"a {type(value).__name__.lower()} where a number is expected"
-        return Failure(Reason.VALUE_UNPARSABLE, detail, VALUE_FIELD)
-    unit_text = read_unit_text(obx, UNIT_FIELD)
-    unit = _unit(unit_text, test, context)
+        return Failure(Reason.VALUE_UNPARSABLE, detail, Element.VALUE)
+    unit = _unit(result.unit, test, context)
     if isinstance(unit, Failure):
         return unit
-    return check_plausible(Quantity(value, unit, unit_text), test.low, test.high, VALUE_FIELD)
+    quantity = Quantity(value, unit, result.unit)
+    return check_plausible(quantity, test.low, test.high, Element.VALUE)
 
 
 def check_plausible(
-    quantity: Quantity, low: Decimal | None, high: Decimal | None, field: int
+    quantity: Quantity, low: Decimal | None, high: Decimal | None, element: Element
 ) -> Quantity | Failure:
     if low is not None and high is not None and not low <= quantity.canonical <= high:
-        return Failure(Reason.VALUE_IMPLAUSIBLE, "outside the plausible range", field)
+        return Failure(Reason.VALUE_IMPLAUSIBLE, "outside the plausible range", element)
     return quantity
 
 
 def _unit(text: str, test: TestEntry, context: Context) -> Unit | Failure:
     if not text:
         if not test.empty_unit:
-            return Failure(Reason.UNIT_UNMAPPED, "no unit was sent", UNIT_FIELD)
+            return Failure(Reason.UNIT_UNMAPPED, "no unit was sent", Element.UNIT)
         text = test.empty_unit
     return parse_unit(text, test.analyte_class, context.site.approvals[context.setting.name])
 
 
-def read_unit_text(segment: Segment, field: int) -> str:
-    """The unit as sent; a bare `10^9/L` or `10~9/L`, which HL7 splits, is put together again."""
-    raw, separators = segment.raw(field), segment.separators
-    for separator in (separators.component, separators.repetition):
-        power, found, rest = raw.partition(separator)
-        if found and re.fullmatch(r"[xX×*]?\s*10", power.strip()) and rest[:1].isdigit():
-            other = separators.repetition if separator == separators.component else ""
-            return segment.whole(
-                _first_unit(f"{power}{separator}{rest}", separators.component, other)
-            )
-    return segment.text(field) or segment.text(field, 2)
+def _parse_sent(result: ResultRecord, words: Words) -> Value | Failure:
+    if result.absent_reason:
+        return Absent(result.absent_reason, result.value_text)
+    if result.repeated:
+        return Failure(Reason.VALUE_UNPARSABLE, "a repeated value", Element.VALUE)
+    return parse_value(result.value_type, result.components, words.absent)
 
 
-def _first_unit(text: str, component: str, repetition: str) -> str:
-    """`10^9/L^billion per litre` → `10^9/L`: the unit ends at the second component."""
-    if repetition:
-        text = text.split(repetition, 1)[0]
-        return component.join(text.split(component, 2)[:2])
-    return text.split(component, 1)[0]
-
-
-def _parse_field(obx: Segment, words: Words) -> Value | Failure:
-    repetitions = [item for item in obx.repetitions(VALUE_FIELD) if item.strip()]
-    if len(repetitions) > 1:
-        return Failure(Reason.VALUE_UNPARSABLE, "a repeated value", VALUE_FIELD)
-    separator = obx.separators.component
-    components = repetitions[0].split(separator) if repetitions and separator else repetitions
-    texts = tuple(obx.whole(component) for component in components)
-    return parse_value(obx.text(2), texts, words.absent)
-
-
-def _interpretations(obx: Segment, value: Quantity | Absent | None) -> tuple[str, ...]:
-    """OBX-8 with its repetitions and arrows, and the flag that stood beside the number."""
-    sent = [obx.part(repetition, 1) for repetition in obx.repetitions(8)]
-    codes = [FLAGS.get(text, text.upper()) for text in sent]
+def _interpretations(result: ResultRecord, value: Quantity | Absent | None) -> tuple[str, ...]:
+    """The flags sent, arrows too, and the flag that stood beside the number."""
+    codes = [FLAGS.get(text, text.upper()) for text in result.flags]
     if isinstance(value, Quantity) and value.number.flag:
         codes.append(value.number.flag)
     return tuple(dict.fromkeys(code for code in codes if code in INTERPRETATIONS))
 
 
-def _reference(obx: Segment, context: Context) -> tuple[Decimal | None, Decimal | None] | None:
-    """OBX-7 where it is a range or a limit; a range told in words is not carried."""
-    found = parse_text(obx.text(7), context.site.words.absent)
+def _reference(
+    result: ResultRecord, context: Context
+) -> tuple[Decimal | None, Decimal | None] | None:
+    """The reference range or limit; a range told in words is not carried."""
+    found = parse_text(result.reference, context.site.words.absent)
     if isinstance(found, Span):
         return found.low, found.high
     if isinstance(found, Number) and found.comparator:
@@ -385,47 +356,42 @@ def _reference(obx: Segment, context: Context) -> tuple[Decimal | None, Decimal 
 
 
 def _reviews(
-    obx: Segment,
+    result: ResultRecord,
     value: Quantity | Absent | None,
     rule: StatusRule,
     test: TestEntry,
     order: _Order,
-    result: ResultGroup,
     context: Context,
 ) -> tuple[Reason, ...]:
     reviews = [rule.review] if rule.review else []
     if isinstance(value, Absent) and value.withdrawn:
         reviews.append(Reason.VALUE_WITHDRAWN)
     if test.analyte == "platelets" and rule.value == "sent":
-        flagged = any(obx.part(item, 1).upper() == "A" for item in obx.repetitions(8))
+        flagged = any(flag.upper() == "A" for flag in result.flags)
         told = isinstance(value, Absent) and value.suspect
-        noted = any(_mentions_clumps(_text_of(note, 3), context) for note in result.notes)
+        noted = any(_mentions_clumps(note, context) for note in result.notes)
         if flagged or told or noted or order.clumped:
             reviews.append(Reason.ANALYTIC_SUSPECT)
     return tuple(reviews)
 
 
-def _tells_clumps(group: OrderGroup, context: Context) -> bool:
-    """Whether a note of the order, or another OBX of it, tells of clumped platelets."""
-    if any(_mentions_clumps(_text_of(note, 3), context) for note in group.notes):
+def _tells_clumps(order: OrderRecord, context: Context) -> bool:
+    """Whether a note of the order, or another result of it, tells of clumped platelets."""
+    if any(_mentions_clumps(note, context) for note in order.notes):
         return True
-    return any(_is_clump_result(result.obx, context) for result in group.results)
+    return any(_is_clump_result(result, context) for result in order.results)
 
 
-def _is_clump_result(obx: Segment, context: Context) -> bool:
-    test = context.site.find_test(context.setting.name, "", _code(obx), _system(obx))
-    text = _text_of(obx, VALUE_FIELD)
+def _is_clump_result(result: ResultRecord, context: Context) -> bool:
+    test = context.site.find_test(context.setting.name, "", _code(result), _system(result))
     if test is not None and test.role == "collected":
         return False
     if (test is not None and test.role == "suspicion") or _mentions_clumps(
-        obx.text(CODE_FIELD, 2), context
+        result.coding.display, context
     ):
-        return _is_positive(text, context)
-    return obx.text(2).upper() in TEXT_TYPES and _mentions_clumps(text, context)
-
-
-def _text_of(segment: Segment, field: int) -> str:
-    return segment.whole(segment.raw(field))
+        return _is_positive(result.value_text, context)
+    is_text = result.value_type.upper() in TEXT_TYPES
+    return is_text and _mentions_clumps(result.value_text, context)
 
 
 def _is_positive(text: str, context: Context) -> bool:
@@ -461,39 +427,28 @@ def _negates(before: str, negations: Sequence[str]) -> bool:
 # Times and keys
 
 
-def _obr(order: _Order, field: int) -> str:
-    return order.group.obr.text(field) if order.group.obr else ""
-
-
-def _collected(group: OrderGroup, context: Context) -> Time | Failure | None:
-    """The time of collection that holds for the order: OBR-7, else SPM-17."""
-    zone = context.setting.zone
-    found = parse_time(group.obr.text(7), zone) if group.obr else None
-    for specimen in group.specimens:
-        found = found or parse_time(specimen.text(17), zone)
-    return found
-
-
-def _effective(message: Message, order: _Order, obx: Segment, context: Context) -> Time | Failure:
-    """When the specimen was taken: OBX-14, else OBR-7, else SPM-17."""
-    own = parse_time(obx.text(TIME_FIELD), context.setting.zone, TIME_FIELD)
+def _effective(order: _Order, result: ResultRecord, context: Context) -> Time | Failure:
+    """When the specimen was taken: as the result says, else as its order does."""
+    own = parse_time(result.collected, context.setting.zone, Element.TIME)
     found = own or order.collected
     if found is None:
-        return Failure(Reason.TIME_INVALID, "no time of collection was sent", TIME_FIELD)
-    if isinstance(found, Time) and lies_ahead(found, message, context):
-        return Failure(Reason.TIME_INVALID, AHEAD, TIME_FIELD if own else None)
+        return Failure(Reason.TIME_INVALID, "no time of collection was sent", Element.TIME)
+    if isinstance(found, Time) and lies_ahead(found, order.record.sent, context):
+        element = Element.TIME if own else Element.ORDER_TIME
+        return Failure(Reason.TIME_INVALID, AHEAD, element)
     return found
 
 
 AHEAD = "a time more than a day after the message was sent"
 
 
-def lies_ahead(time: Time, message: Message, context: Context) -> bool:
+def lies_ahead(time: Time, sent: str, context: Context) -> bool:
     """Whether a time of collection or administration is later than the message can know of: by a
-    day, for the sake of wrong clocks. Without a day in MSH-7 its receipt counts."""
-    sent = parse_time(message.header.text(7), context.setting.zone)
-    exact = isinstance(sent, Time) and sent.precision not in ("year", "month")
-    told = sent.instant if isinstance(sent, Time) and exact else context.source.received
+    day, for the sake of wrong clocks. Where the time of sending is not told to the day, its receipt
+    counts."""
+    found = parse_time(sent, context.setting.zone)
+    exact = isinstance(found, Time) and found.precision not in ("year", "month")
+    told = found.instant if isinstance(found, Time) and exact else context.source.received
     return time.instant > told + timedelta(days=1)
 
 
@@ -506,18 +461,21 @@ def _first_time(texts: Sequence[str], context: Context) -> Time | None:
     return None
 
 
-def _instant(text: str, context: Context) -> datetime | None:
+def read_instant(text: str, context: Context) -> datetime | None:
+    """The moment a text tells; None where it tells none."""
     found = _first_time((text,), context)
     return found.instant if found else None
 
 
-def _order_times(
-    message: Message, order: _Order, obx: Segment | None, context: Context
-) -> ResultOrder:
+def _reported(result: ResultRecord, order: _Order) -> str:
+    return result.reported or order.record.reported
+
+
+def _order_times(order: _Order, result: ResultRecord, context: Context) -> ResultOrder:
     return ResultOrder(
-        _instant(obx.text(19), context) if obx else None,
-        _instant(_obr(order, 22), context),
-        _instant(message.header.text(7), context),
+        read_instant(result.analysed, context),
+        read_instant(_reported(result, order), context),
+        read_instant(order.record.sent, context),
         context.source.received,
     )
 
@@ -526,7 +484,7 @@ def _key(
     fact: Fact,
     subject: Subject,
     order: _Order,
-    obx: Segment,
+    result: ResultRecord,
     effective: Time,
     context: Context,
 ) -> ResultKey:
@@ -534,10 +492,10 @@ def _key(
     return result_key(
         context.secret,
         context.setting.key_authority,
-        order.numbers,
+        order.record.numbers,
         order.panel,
         (fact.code, fact.system),
-        obx.text(SUB_ID_FIELD),
+        result.sub_id,
         date,
         subject.number,
         effective.instant.isoformat(),
@@ -548,17 +506,17 @@ def _key(
 
 
 def _specimen_id(order: _Order, context: Context) -> str:
-    number = order.numbers.specimen
+    number = order.record.numbers.specimen
     if not number:
         return ""
     return keyed_id(context.secret, "specimen", context.setting.key_authority, number)
 
 
-def _specimen(result: Result, order: _Order, context: Context) -> Candidate | None:
+def _specimen(result: Result, order: _Order, context: Context) -> tuple[Candidate, ...]:
     if not result.specimen_id:
-        return None
+        return ()
     token = keyed_token(
-        context.secret, context.setting.key_authority, "specimen", order.numbers.specimen
+        context.secret, context.setting.key_authority, "specimen", order.record.numbers.specimen
     )
     times = replace(result.order, analysed=None)
     resource = build_specimen(
@@ -570,29 +528,30 @@ def _specimen(result: Result, order: _Order, context: Context) -> Candidate | No
         times,
         context.source,
     )
-    return Candidate(resource, times)
+    return (Candidate(resource, times),)
 
 
-def _report(result: Result, order: _Order, context: Context) -> Candidate | None:
-    strongest = order.numbers.strongest
-    if strongest is None or order.group.obr is None:
-        return None
+def _report(result: Result, order: _Order, context: Context) -> tuple[Candidate, ...]:
+    record = order.record
+    strongest = record.numbers.strongest
+    if strongest is None or not record.is_report:
+        return ()
     times = replace(result.order, analysed=None)
     id = keyed_id(context.secret, "report", context.setting.key_authority, *strongest, *order.panel)
-    effective = _first_time((_obr(order, 7),), context) or result.effective
+    effective = _first_time((record.observed,), context) or result.effective
     resource = build_report(
         id,
         result.subject,
-        _obr(order, 25).upper(),
+        record.status.upper(),
         order.panel if order.panel_name or order.panel[1] == "LN" else ("", ""),
         effective,
-        _first_time((_obr(order, 22),), context),
+        _first_time((record.reported,), context),
         order.token,
         result.specimen_id,
         times,
         context.source,
     )
-    return Candidate(resource, times)
+    return (Candidate(resource, times),)
 
 
 def _without_twins(facts: list[Fact]) -> list[Fact]:
@@ -609,5 +568,6 @@ def _without_twins(facts: list[Fact]) -> list[Fact]:
 def _twin(fact: Fact, first: Fact) -> Fact:
     if fact.candidate and first.candidate and fact.candidate.resource == first.candidate.resource:
         return fact.settled(Outcome.UNCHANGED, f"repeats {first.place}")
-    detail = f"cannot be told from {first.place}: same order, panel, code and OBX-4"
-    return fact.failed(Failure(Reason.WEAK_KEY_CONFLICT, detail, SUB_ID_FIELD))
+    name = fact.elements.get(Element.SUB_ID, "sub-id")
+    detail = f"cannot be told from {first.place}: same order, panel, code and {name}"
+    return fact.failed(Failure(Reason.WEAK_KEY_CONFLICT, detail, Element.SUB_ID))

@@ -1,5 +1,6 @@
 """What is particular to a site, read from its folder and checked at start: feeds, panels, tests,
-medications, words, approved units. A mistake stops the start with file, line (or key) and reason.
+orders, medications, words, approved units. A mistake stops the start with file, line (or key) and
+reason.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ from typing import Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
 from app.mappings.charset import codec_of
+from app.mappings.code_systems import CONDITIONS, ConditionEntry, SystemRow, Systems, build_systems
+from app.mappings.code_systems import FILE as SYSTEMS_FILE
+from app.mappings.code_systems import KINDS as SYSTEM_KINDS
+from app.mappings.columns import FILE as COLUMNS_FILE
+from app.mappings.columns import Columns, read_columns
+from app.mappings.ledger_rules import FILE as LEDGER_FILE
+from app.mappings.ledger_rules import NO_RULES, LedgerRow, LedgerRules, build_rules
 from app.mappings.statuses import COMPLETION_STATUSES, NOT_ASKED, RESULT_STATUSES, VERIFIED
 from app.mappings.units import CLASSES, Approval, Unit, normalise, parse_unit
 from app.mappings.values import AbsenceWord, fold_word
@@ -24,6 +32,7 @@ from app.mappings.values import AbsenceWord, fold_word
 Role = Literal["collected", "not-collected", "suspicion"]
 ROLES = ("collected", "not-collected", "suspicion")
 ANY_PANEL = "*"
+HL7 = "hl7v2"
 
 ABSENT_REASON_CODES = """
 unknown asked-unknown temp-unknown not-asked asked-declined masked not-applicable unsupported
@@ -39,7 +48,9 @@ class SiteError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class FeedSetting:
-    """One feed: how to read it and what to accept (site.toml, `[feeds.<name>]`)."""
+    """One feed: how to read it and what to accept (site.toml, `[feeds.<name>]`).
+    `transport_charset` is what a delivery's media type names, as sent; `ledger` what the site
+    leaves out of messages on purpose."""
 
     name: str
     title: str
@@ -53,6 +64,9 @@ class FeedSetting:
     order_numbers_restart: bool
     quality_control_suffixes: tuple[str, ...]
     counter_distinguishes: bool
+    formats: tuple[str, ...] = ("hl7v2",)
+    transport_charset: str = ""
+    ledger: LedgerRules = NO_RULES
 
     def with_codec(self, codec: str) -> FeedSetting:
         return replace(self, codec=codec)
@@ -95,6 +109,17 @@ class MedicationEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderEntry:
+    """What an ordered service is; `service` is the panel that its results come in."""
+
+    service: str
+    loinc: str
+    display: str
+    role: Role
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """`absent`: texts that say why there is no value; `clump`: parts of a text that tell of
     clumped platelets unless a `negation` stands before them."""
@@ -117,6 +142,10 @@ class Site:
     medications: Mapping[tuple[str, str, str], MedicationEntry]
     words: Words
     approvals: Mapping[str, Mapping[tuple[str, str], Approval]]
+    orders: Mapping[tuple[str, str, str], OrderEntry]
+    columns: Mapping[str, Columns]
+    systems: Systems
+    conditions: Mapping[tuple[str, str, str], ConditionEntry]
 
     def panel(self, feed: str, code: str, system: str) -> str:
         """The panel an OBR-4 belongs to; '' for one that is not in the data."""
@@ -131,6 +160,16 @@ class Site:
     def find_medication(self, feed: str, code: str, system: str) -> MedicationEntry | None:
         return self.medications.get((feed, code, system))
 
+    def find_order(self, feed: str, code: str, system: str) -> OrderEntry | None:
+        """What a service ordered in this feed is; None for one that is not in the data."""
+        return self.orders.get((feed, code, system))
+
+    def find_condition(self, feed: str, code: str, system: str) -> ConditionEntry | None:
+        """A diagnosis that is collected, by the longest listed beginning of its code."""
+        starts = (code[:end] for end in range(len(code), 2, -1))
+        found = (self.conditions.get((feed, start, system)) for start in starts)
+        return next((entry for entry in found if entry), None)
+
     def authority(self, sent: str) -> str:
         """The trial's name of an assigning authority; one that is not listed stays as sent."""
         return self.authorities.get(sent, sent)
@@ -144,7 +183,11 @@ def load_site(name: str) -> Site:
 def read_site(name: str, folder: Traversable) -> Site:
     """A site's folder, checked. Raises SiteError naming file, line or key, and the reason."""
     table = _read_toml(folder)
-    feeds = {key: _build_feed(key, value) for key, value in _table(table, "feeds").items()}
+    ledger = _build_ledger(folder)
+    feeds = {
+        key: replace(_build_feed(key, value), ledger=ledger)
+        for key, value in _table(table, "feeds").items()
+    }
     if not feeds:
         raise SiteError("site.toml: feeds: at least one feed is needed")
     tests = _keyed(folder, "tests.csv", feeds, ("feed", "panel", "code", "system"), _build_test)
@@ -163,12 +206,23 @@ def read_site(name: str, folder: Traversable) -> Site:
         MappingProxyType(medications),
         _build_words(folder),
         _build_approvals(folder, feeds),
+        MappingProxyType(
+            _keyed(folder, "orders.csv", feeds, ("feed", "code", "system"), _build_order)
+        ),
+        _build_columns(folder, feeds),
+        _build_systems(folder),
+        MappingProxyType(
+            _keyed(folder, CONDITIONS, feeds, ("feed", "code", "system"), _build_condition)
+        ),
     )
 
 
 # Files
 
-FILES = ("site.toml", "tests.csv", "panels.csv", "words.csv", "units.csv", "medications.csv")
+FILES = (
+    *("site.toml", "tests.csv", "panels.csv", "words.csv", "units.csv", "medications.csv"),
+    *("orders.csv", COLUMNS_FILE, SYSTEMS_FILE, CONDITIONS, LEDGER_FILE),
+)
 
 
 def _read_toml(folder: Traversable) -> dict[str, Any]:
@@ -190,7 +244,7 @@ def _digest(folder: Traversable) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class Row:
     """One line of a CSV file, with its place for error texts."""
 
     file: str
@@ -220,7 +274,8 @@ class _Row:
         return self[column]
 
 
-def _rows(folder: Traversable, file: str) -> Iterator[_Row]:
+def read_rows(folder: Traversable, file: str) -> Iterator[Row]:
+    """The lines of one of a site's tables. Raises SiteError where it cannot be read."""
     try:
         text = folder.joinpath(file).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
@@ -228,7 +283,7 @@ def _rows(folder: Traversable, file: str) -> Iterator[_Row]:
     for line, cells in enumerate(csv.DictReader(text.splitlines()), start=2):
         if None in cells or None in cells.values():
             raise SiteError(f"{file} line {line}: not as many cells as the header names")
-        yield _Row(file, line, {key: value.strip() for key, value in cells.items()})
+        yield Row(file, line, {key: value.strip() for key, value in cells.items()})
 
 
 Entry = TypeVar("Entry")
@@ -239,10 +294,10 @@ def _keyed(
     file: str,
     feeds: Mapping[str, FeedSetting],
     columns: tuple[str, ...],
-    build: Callable[[_Row], Entry],
+    build: Callable[[Row], Entry],
 ) -> dict[Any, Entry]:
     found: dict[Any, Entry] = {}
-    for row in _rows(folder, file):
+    for row in read_rows(folder, file):
         row.one_of("feed", frozenset(feeds))
         key = tuple(row[column] for column in columns)
         if key in found:
@@ -261,6 +316,7 @@ def _build_feed(name: str, table: Any) -> FeedSetting:
     codec = codec_of(_text(table, "charset", where))
     if not codec:
         raise SiteError(f"site.toml: {where}.charset: {table['charset']!r} is no known charset")
+    formats = _formats(table, where)
     accepted = _texts(table, "accepted_statuses", where)
     empty = _text(table, "empty_status", where)
     for letter in (*accepted, *filter(None, (empty,))):
@@ -272,13 +328,16 @@ def _build_feed(name: str, table: Any) -> FeedSetting:
         key_authority=_text(table, "key_authority", where),
         codec=codec,
         zone=_zone(table, where),
-        message_types=frozenset(_texts(table, "message_types", where)),
+        message_types=frozenset(_texts(table, "message_types", where, needed=HL7 in formats)),
         identifier_types=frozenset(_texts(table, "identifier_types", where)),
         accepted_statuses=frozenset(accepted),
         empty_status=empty,
         order_numbers_restart=bool(table.get("order_numbers_restart", False)),
-        quality_control_suffixes=_texts(table, "quality_control_suffixes", where),
+        quality_control_suffixes=_texts(
+            table, "quality_control_suffixes", where, needed=HL7 in formats
+        ),
         counter_distinguishes=bool(table.get("counter_distinguishes", True)),
+        formats=formats,
     )
 
 
@@ -293,13 +352,13 @@ def _build_authorities(table: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _build_panel(row: _Row) -> str:
+def _build_panel(row: Row) -> str:
     if not row["panel"]:
         raise row.problem("panel: is empty")
     return row["panel"]
 
 
-def _build_test(row: _Row) -> TestEntry:
+def _build_test(row: Row) -> TestEntry:
     entry = TestEntry(
         analyte=row["analyte"],
         loinc=row["loinc"],
@@ -323,7 +382,7 @@ def _build_test(row: _Row) -> TestEntry:
     return entry
 
 
-def _check_collected(row: _Row, entry: TestEntry) -> None:
+def _check_collected(row: Row, entry: TestEntry) -> None:
     row.one_of("class", frozenset(CLASSES))
     if not entry.loinc or not entry.analyte:
         raise row.problem("loinc and analyte: a collected test needs both")
@@ -334,7 +393,7 @@ def _check_collected(row: _Row, entry: TestEntry) -> None:
             raise row.problem(f"{column}: {row[column]!r} is no unit of {entry.analyte_class}")
 
 
-def _build_medication(row: _Row) -> MedicationEntry:
+def _build_medication(row: Row) -> MedicationEntry:
     entry = MedicationEntry(
         drug=row["drug"],
         display=row["display"],
@@ -354,10 +413,20 @@ def _build_medication(row: _Row) -> MedicationEntry:
     return entry
 
 
+def _build_order(row: Row) -> OrderEntry:
+    role = row.one_of("role", ("collected", "not-collected"))
+    entry = OrderEntry(row["service"], row["loinc"], row["display"], role, row["reason"])  # type: ignore[arg-type]
+    if entry.role == "collected" and not entry.service:
+        raise row.problem("service: a collected order needs the panel of its results")
+    if entry.role != "collected" and not entry.reason:
+        raise row.problem("reason: an order that is not collected needs one")
+    return entry
+
+
 def _build_words(folder: Traversable) -> Words:
     absent: dict[str, AbsenceWord] = {}
     parts: dict[str, list[str]] = {"clump": [], "negation": []}
-    for row in _rows(folder, "words.csv"):
+    for row in read_rows(folder, "words.csv"):
         kind = row.one_of("kind", ("absent", "clump", "negation"))
         word = fold_word(row["word"])
         if kind == "absent":
@@ -368,11 +437,47 @@ def _build_words(folder: Traversable) -> Words:
     return Words(MappingProxyType(absent), tuple(parts["clump"]), tuple(parts["negation"]))
 
 
+def _build_columns(folder: Traversable, feeds: Mapping[str, FeedSetting]) -> Mapping[str, Columns]:
+    try:
+        return read_columns(folder, {name: setting.formats for name, setting in feeds.items()})
+    except ValueError as problem:
+        raise SiteError(str(problem)) from problem
+
+
+def _build_systems(folder: Traversable) -> Systems:
+    rows = [
+        SystemRow(row.one_of("kind", SYSTEM_KINDS), row["system"], row["meaning"], row["detail"])
+        for row in read_rows(folder, SYSTEMS_FILE)
+    ]
+    try:
+        return build_systems(rows)
+    except ValueError as problem:
+        raise SiteError(f"{SYSTEMS_FILE}: {problem}") from problem
+
+
+def _build_ledger(folder: Traversable) -> LedgerRules:
+    rows = read_rows(folder, LEDGER_FILE)
+    try:
+        return build_rules(
+            LedgerRow(row.line, row["message"], row["place"], row["rule"]) for row in rows
+        )
+    except SiteError:
+        raise
+    except ValueError as problem:
+        raise SiteError(f"{LEDGER_FILE} {problem}") from problem
+
+
+def _build_condition(row: Row) -> ConditionEntry:
+    if not (row["code"] and row["condition"]):
+        raise row.problem("code and condition: both are needed")
+    return ConditionEntry(row["condition"], row["display"])
+
+
 def _build_approvals(
     folder: Traversable, feeds: Mapping[str, FeedSetting]
 ) -> Mapping[str, Mapping[tuple[str, str], Approval]]:
     found: dict[str, dict[tuple[str, str], Approval]] = {name: {} for name in feeds}
-    for row in _rows(folder, "units.csv"):
+    for row in read_rows(folder, "units.csv"):
         feed, analyte_class = row.one_of("feed", frozenset(feeds)), row["class"]
         row.one_of("class", frozenset(CLASSES))
         factor = row.number("factor")
@@ -409,8 +514,19 @@ def _text(table: Mapping[str, Any], key: str, where: str = "") -> str:
     return value
 
 
-def _texts(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
-    value = table.get(key)
+def _formats(table: Mapping[str, Any], where: str) -> tuple[str, ...]:
+    """The formats a feed takes, HL7 v2 where it does not say; that each has a decoder is checked
+    when the feeds are set up."""
+    found = _texts(table, "formats", where) if "formats" in table else (HL7,)
+    if not found or len(set(found)) < len(found):
+        raise SiteError(f"site.toml: {where}.formats: at least one, and each once")
+    return found
+
+
+def _texts(
+    table: Mapping[str, Any], key: str, where: str, *, needed: bool = True
+) -> tuple[str, ...]:
+    value = table.get(key, None if needed else [])
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise SiteError(f"site.toml: {where}.{key}: must be a list of texts")
     return tuple(value)

@@ -1,4 +1,4 @@
-"""Whom a message is about: from PID to a subject of the trial, or why not.
+"""Whom a message is about: from what it says of a patient to a subject of the trial, or why not.
 
 Unknown patients are the normal case on a hospital feed; nothing of them is mapped. No record here
 shows what it holds when it is printed.
@@ -6,29 +6,37 @@ shows what it holds when it is printed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from datetime import date, datetime
+from typing import Literal, Protocol
 
-from app.database import ReadConnection
-from app.mappings.er7 import Segment
+from app.database import ReadConnection, WriteConnection
+from app.mappings.elements import Element
 from app.mappings.reasons import Failure, Reason
+from app.mappings.records import PatientRecord
 from app.mappings.site import FeedSetting, Site
 from app.trial import (
+    SUBJECT_NUMBER,
     EnrolledSubject,
     IdentityKeys,
     birth_date_hmac,
     fetch_subjects_by_mrn,
+    fetch_subjects_by_number,
     mrn_hmac,
     name_hmac,
+    relink_mrn,
 )
 
 Mrn = tuple[str, str]
 
+SUBJECT_NUMBERS = SUBJECT_NUMBER
+"""The authority of the trial's own numbers, by which the site's records name a subject."""
+
 
 @dataclass(frozen=True, slots=True)
 class PatientClaim:
-    """Who a PID says the patient is: hospital numbers with their authorities, names, birth date
+    """Who a message says the patient is: hospital numbers with their authorities, names, birth date
     (the digits sent)."""
 
     mrns: tuple[Mrn, ...] = field(repr=False)
@@ -38,12 +46,15 @@ class PatientClaim:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A subject of the trial. `mismatch` if name or birth date are not those enrolled."""
+    """A subject of the trial. `mismatch` if name or birth date are not those enrolled; `since` and
+    `until`: the days of consent and of the end of participation."""
 
     number: str
     reference: str
     synthetic: bool = False
     mismatch: bool = False
+    since: date | None = None
+    until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +66,73 @@ class Found:
     waiting_keys: tuple[bytes, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NumberMerge:
+    """Hospital numbers that are one person's, as a merge says."""
+
+    old: tuple[Mrn, ...] = field(repr=False)
+    new: tuple[Mrn, ...] = field(repr=False)
+
+
+Linking = Literal["linked", "unchanged", "unknown", "ambiguous"]
+LINKINGS: tuple[Linking, ...] = ("ambiguous", "linked", "unchanged", "unknown")
+"""Of several, the first counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """What linking merged numbers came to, and the keys under which facts wait for those added."""
+
+    outcome: Linking
+    waiting_keys: tuple[bytes, ...] = field(default=(), repr=False)
+
+
 class SubjectDirectory(Protocol):
-    """Finds subjects by hospital number; what the trial's identity schema answers."""
+    """Finds subjects by hospital number; what the trial's identity schema answers. `link` gives
+    merged numbers to the one subject who has any of them; again, it changes nothing."""
 
     async def find(
         self, connection: ReadConnection, claims: Sequence[PatientClaim]
     ) -> Mapping[PatientClaim, Found]: ...
 
+    async def link(
+        self, connection: WriteConnection, merge: NumberMerge, at: datetime
+    ) -> Linked: ...
+
 
 @dataclass(frozen=True, slots=True)
 class TrialDirectory:
-    """The directory that asks the trial's schema `identity`."""
+    """The directory that asks the trial's schema `identity`. `read_keys`: the keys now, which a
+    rotation may have changed; numbers that are linked are encrypted under them."""
 
     keys: IdentityKeys = field(repr=False)
+    read_keys: Callable[[], IdentityKeys] | None = field(default=None, repr=False)
 
     async def find(
         self, connection: ReadConnection, claims: Sequence[PatientClaim]
     ) -> Mapping[PatientClaim, Found]:
-        mrns = [mrn for claim in claims for mrn in claim.mrns]
-        known = await fetch_subjects_by_mrn(connection, self.keys, mrns)
+        named = {mrn for claim in claims for mrn in claim.mrns}
+        numbers = {mrn: mrn[1] for mrn in named if mrn[0] == SUBJECT_NUMBERS}
+        known = await fetch_subjects_by_mrn(connection, self.keys, sorted(named - numbers.keys()))
+        if numbers:
+            found = await fetch_subjects_by_number(connection, sorted(numbers.values()))
+            known |= {mrn: found[number] for mrn, number in numbers.items() if number in found}
         return {
             claim: Found(self._subjects(claim, known), self._waiting_keys(claim))
             for claim in claims
         }
+
+    async def link(self, connection: WriteConnection, merge: NumberMerge, at: datetime) -> Linked:
+        keys = self.read_keys() if self.read_keys else self.keys
+        found = [
+            await relink_mrn(connection, keys, old, new, at)
+            for old in merge.old
+            for new in merge.new
+        ]
+        outcomes = [each.outcome for each in found]
+        strongest: Linking = min(outcomes, key=LINKINGS.index, default="unknown")
+        added = [hashed for each in found for _, hashed in each.replay]
+        return Linked(strongest, tuple(dict.fromkeys(added)))
 
     def _waiting_keys(self, claim: PatientClaim) -> tuple[bytes, ...]:
         return tuple(mrn_hmac(self.keys, authority, mrn) for authority, mrn in claim.mrns)
@@ -87,7 +142,12 @@ class TrialDirectory:
     ) -> tuple[Subject, ...]:
         enrolled = {found[mrn].number: found[mrn] for mrn in claim.mrns if mrn in found}
         return tuple(
-            Subject(each.number, each.patient_reference, each.synthetic, self._differs(claim, each))
+            Subject(
+                *(each.number, each.patient_reference, each.synthetic),
+                self._differs(claim, each),
+                each.consented,
+                each.ended,
+            )
             for each in enrolled.values()
         )
 
@@ -100,51 +160,32 @@ class TrialDirectory:
         return birth_date_hmac(self.keys, claim.birth_date) != enrolled.birth_date_hmac
 
 
-def read_claim(pid: Segment, setting: FeedSetting, site: Site) -> PatientClaim:
-    """PID-3, PID-5 and PID-7 of one patient."""
-    return PatientClaim(
-        tuple(dict.fromkeys(_mrns(pid, setting, site))),
-        tuple(dict.fromkeys(_names(pid))),
-        _birth_date(pid),
-    )
+def read_claim(patient: PatientRecord, setting: FeedSetting, site: Site) -> PatientClaim:
+    """Who a source says a patient is; numbers of a kind that the feed does not accept count not."""
+    mrns = [
+        (site.authority(each.authority), each.number)
+        for each in patient.identifiers
+        if each.number and each.kind in setting.identifier_types
+    ]
+    names = [name for name in patient.names if name]
+    return PatientClaim(tuple(dict.fromkeys(mrns)), tuple(dict.fromkeys(names)), patient.birth_date)
 
 
-def _mrns(pid: Segment, setting: FeedSetting, site: Site) -> list[Mrn]:
-    found = []
-    for repetition in pid.repetitions(3):
-        number, kind = pid.part(repetition, 1), pid.part(repetition, 5)
-        if number and number != '""' and kind in setting.identifier_types:
-            sent = pid.part(repetition, 4, 1) or pid.part(repetition, 4, 2)
-            found.append((site.authority(sent), number))
-    return found
-
-
-def _names(pid: Segment) -> list[str]:
-    """Each name with and without its middle part, and the family name where it stands alone."""
-    names = []
-    for repetition in pid.repetitions(5):
-        family, given, middle = (pid.part(repetition, n) for n in (1, 2, 3))
-        if family == '""':
-            continue
-        names += [f"{family} {given}".strip(), f"{family} {given} {middle}".strip()]
-    return [name for name in names if name]
-
-
-def _birth_date(pid: Segment) -> str:
-    digits = pid.text(7)[:8]
-    return digits if len(digits) == 8 and digits.isdecimal() and digits != "00000000" else ""
-
-
-def resolve(claim: PatientClaim | None, found: Sequence[Subject]) -> Subject | Failure:
+def resolve(claim: PatientClaim | None, found: Found | None) -> Subject | Failure:
     """The one subject that a claim means, or the failure that holds for all its facts."""
     if claim is None:
-        return Failure(Reason.STRUCTURE, "no PID segment before this segment")
+        return Failure(Reason.STRUCTURE, "nothing says whom this is about", Element.SUBJECT)
+    subjects, waiting_keys = (found.subjects, found.waiting_keys) if found else ((), ())
     if not claim.mrns:
-        return Failure(Reason.PATIENT_UNKNOWN, "no patient number of an accepted type", 3)
-    if not found:
-        return Failure(Reason.PATIENT_UNKNOWN, "no subject of the trial has this number", 3)
-    if len({subject.number for subject in found}) > 1:
-        return Failure(Reason.PATIENT_AMBIGUOUS, "the numbers belong to different subjects", 3)
-    if found[0].mismatch:
-        return Failure(Reason.PATIENT_MISMATCH, "name or birth date are not those enrolled", 5)
-    return found[0]
+        detail = "no patient number of an accepted type"
+        return Failure(Reason.PATIENT_UNKNOWN, detail, Element.SUBJECT, waiting_keys)
+    if not subjects:
+        detail = "no subject of the trial has this number"
+        return Failure(Reason.PATIENT_UNKNOWN, detail, Element.SUBJECT, waiting_keys)
+    if len({subject.number for subject in subjects}) > 1:
+        detail = "the numbers belong to different subjects"
+        return Failure(Reason.PATIENT_AMBIGUOUS, detail, Element.SUBJECT)
+    if subjects[0].mismatch:
+        detail = "name or birth date are not those enrolled"
+        return Failure(Reason.PATIENT_MISMATCH, detail, Element.NAME)
+    return subjects[0]

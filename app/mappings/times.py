@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from app.mappings.elements import Element
 from app.mappings.reasons import Failure, Reason
 
 Precision = Literal["year", "month", "day", "hour", "minute", "second"]
@@ -46,13 +47,13 @@ class Time:
         return self.precision == "second"
 
 
-def parse_time(text: str, zone: ZoneInfo, field: int | None = None) -> Time | Failure | None:
+def parse_time(text: str, zone: ZoneInfo, element: Element | None = None) -> Time | Failure | None:
     """None for an empty field or `""`; a failure TIME_INVALID for what is no time."""
     text = text.strip()
     if not text or text == '""':
         return None
     found = _parse(text, zone)
-    return found if isinstance(found, Time) else Failure(Reason.TIME_INVALID, found, field)
+    return found if isinstance(found, Time) else Failure(Reason.TIME_INVALID, found, element)
 
 
 @functools.lru_cache(maxsize=4096)

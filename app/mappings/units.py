@@ -18,10 +18,10 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
+from app.mappings.elements import Element
 from app.mappings.reasons import Failure, Reason
 from app.mappings.values import WIDE
 
-UNIT_FIELD = 6
 MAX_UNIT_LENGTH = 40
 
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
@@ -98,7 +98,7 @@ def parse_unit(text: str, analyte_class: str, approvals: Approvals) -> Unit | Fa
     """The unit of a class of analytes, or why not: UNIT_UNMAPPED, or UNIT_DIMENSION where the
     string is a unit of something else."""
     if len(text) > MAX_UNIT_LENGTH:
-        return Failure(Reason.UNIT_UNMAPPED, "a unit longer than any known", UNIT_FIELD)
+        return Failure(Reason.UNIT_UNMAPPED, "a unit longer than any known", Element.UNIT)
     approved = approvals.get((analyte_class, normalise(text)))
     if approved:
         return _unit(analyte_class, approved.factor, "approval", None, approved.converted)
@@ -154,12 +154,12 @@ def _parse_ucum(normal: str, sent: str, wanted: AnalyteClass) -> Unit | Failure:
     readable = UCUM_EXPRESSION.fullmatch(code) and not PRODUCT_BELOW.search(code)
     found = _read_ucum(code) if readable else None
     if found is None:
-        return Failure(Reason.UNIT_UNMAPPED, "no known unit", UNIT_FIELD)
+        return Failure(Reason.UNIT_UNMAPPED, "no known unit", Element.UNIT)
     factor = _factor(found, _read_ucum(wanted.canonical))
     if factor is None:
-        return Failure(Reason.UNIT_DIMENSION, f"no unit of {wanted.name}", UNIT_FIELD)
+        return Failure(Reason.UNIT_DIMENSION, f"no unit of {wanted.name}", Element.UNIT)
     if not _only_atoms(code, wanted) or (exact := _power_of_ten(factor, wanted.exponents)) is None:
-        return Failure(Reason.UNIT_UNMAPPED, "no known unit", UNIT_FIELD)
+        return Failure(Reason.UNIT_UNMAPPED, "no known unit", Element.UNIT)
     return Unit(wanted.canonical, exact, "ucum", sent if sent == code else None)
 
 

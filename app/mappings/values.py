@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
+from app.mappings.elements import Element
 from app.mappings.reasons import Failure, Reason
-
-VALUE_FIELD = 5
 
 Comparator = Literal["<", "<=", ">=", ">"]
 
@@ -238,4 +237,4 @@ def _read_decimal(text: str) -> Decimal:
 
 
 def _unparsable(detail: str) -> Failure:
-    return Failure(Reason.VALUE_UNPARSABLE, detail, VALUE_FIELD)
+    return Failure(Reason.VALUE_UNPARSABLE, detail, Element.VALUE)

@@ -42,12 +42,14 @@ ARROW_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: the feed it goes to, when it was sent, its bytes, and what kind it is."""
+    """One message: the feed it goes to, when it was sent, its bytes, what kind it is, and in which
+    format the feed receives it."""
 
     feed: str
     sent: datetime
     kind: str
     payload: bytes
+    format: str = "hl7v2"
 
 
 @dataclass(slots=True)

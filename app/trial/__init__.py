@@ -2,16 +2,26 @@
 enrolment with the identity behind subject numbers. Its routes are in `app.trial.routes`."""
 
 from app.trial.claims import claiming
-from app.trial.codes import STUDY_ID
-from app.trial.enrolment import HashedMrn, Outcome, Replay, Trial, enrol
+from app.trial.codes import STUDY_ID, SUBJECT_NUMBER
+from app.trial.enrolment import Outcome, Replay, Trial, enrol, replay_enrolled
 from app.trial.identity import (
     EnrolledSubject,
+    HashedMrn,
     IdentityKeys,
     Mrn,
     birth_date_hmac,
     fetch_subjects_by_mrn,
+    fetch_subjects_by_number,
     mrn_hmac,
     name_hmac,
+)
+from app.trial.mrns import MrnChange, MrnOutcome, Relinked, change_mrn, relink_mrn
+from app.trial.participation import (
+    Disposition,
+    Recorded,
+    build_revisions,
+    reasons_for,
+    record_participation,
 )
 from app.trial.projection import build_projection
 from app.trial.protocol import (
@@ -31,7 +41,9 @@ from app.trial.subjects import SubjectSummary, fetch_subject, fetch_subjects
 __all__ = [
     "SOURCES",
     "STUDY_ID",
+    "SUBJECT_NUMBER",
     "Baseline",
+    "Disposition",
     "EndpointDefinition",
     "EnrolledSubject",
     "HashedMrn",
@@ -39,8 +51,12 @@ __all__ = [
     "Mark",
     "MeasurementKind",
     "Mrn",
+    "MrnChange",
+    "MrnOutcome",
     "Outcome",
     "Protocol",
+    "Recorded",
+    "Relinked",
     "Replay",
     "ResponseRule",
     "SubjectSummary",
@@ -48,16 +64,23 @@ __all__ = [
     "Visit",
     "birth_date_hmac",
     "build_projection",
+    "build_revisions",
     "build_study",
+    "change_mrn",
     "claiming",
     "enrol",
     "fetch_subject",
     "fetch_subjects",
     "fetch_subjects_by_mrn",
+    "fetch_subjects_by_number",
     "load_protocol",
     "load_study",
     "mrn_hmac",
     "name_hmac",
     "parse_protocol",
+    "reasons_for",
     "rebuild",
+    "record_participation",
+    "relink_mrn",
+    "replay_enrolled",
 ]

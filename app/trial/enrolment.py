@@ -11,23 +11,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from app.database import Database, WriteConnection
-from app.errors import Category, error
+from app.errors import Category, SsciError, error
 from app.fhir import Caller, Change, Moment, Statement, Store
-from app.trial.codes import SITE_ID
+from app.trial.codes import SITE_ID, SUBJECT_NUMBER
 from app.trial.eligibility import Enrolment, check_enrolment
 from app.trial.identity import (
     Enrolled,
+    HashedMrn,
     IdentityKeys,
     NewIdentity,
+    fetch_all_mrns,
     fetch_enrolled,
     fetch_last_sequence,
+    fetch_owners,
+    hash_mrns,
     idempotency_hmac,
     insert_identity,
-    mrn_hmac,
     request_hmac,
     subject_number,
 )
@@ -37,11 +40,8 @@ from app.trial.subject_resources import build_operations
 ENROLMENT_LOCK = 5_352_431_001
 """PostgreSQL advisory lock: one enrolment at a time."""
 
-HashedMrn = tuple[str, bytes]
-"""(assigning authority, keyed HMAC of the MRN)"""
-
 Replay = Callable[[Sequence[HashedMrn]], Awaitable[None]]
-"""Process what the feeds hold for these MRNs; called after the enrolment is committed."""
+"""Process what the feeds hold for these numbers; called after the enrolment is committed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,17 @@ class Trial:
     zone: tzinfo
     authorities: Mapping[str, str] = field(default_factory=lambda: {SITE_ID: SITE_ID})
     queue: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    read_keys: Callable[[], IdentityKeys] | None = field(default=None, repr=False)
+
+    @property
+    def writing_keys(self) -> IdentityKeys:
+        """The keys as the key file has them now, which a rotation may have changed since the start.
+        To be asked for inside the transaction that writes with them."""
+        return self.read_keys() if self.read_keys else self.keys
+
+    @property
+    def today(self) -> date:
+        return datetime.now(self.zone).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +96,13 @@ async def enrol(trial: Trial, caller: Caller, request: Request) -> Outcome:
     the idempotency key was used for another request).
     """
     enrolment = request.enrolment
-    check_enrolment(enrolment, trial.protocol, datetime.now(trial.zone).date())
-    hashes = [
-        (authority, mrn_hmac(trial.keys, authority, mrn)) for authority, mrn in enrolment.mrns
-    ]
+    check_enrolment(enrolment, trial.protocol, trial.today)
+    hashes = hash_mrns(trial.keys, enrolment.mrns)
     async with trial.queue, trial.database.writing() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock($1)", ENROLMENT_LOCK)
         outcome = await _enrol_in_turn(trial, caller, request, hashes, connection)
-    await trial.replay(hashes)
+    by_number = hash_mrns(trial.keys, [(SUBJECT_NUMBER, outcome.number)])
+    await trial.replay([*hashes, *by_number])
     return outcome
 
 
@@ -125,10 +135,33 @@ async def _enrol_in_turn(
     )
 
     def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement]:
-        return list(insert_identity(trial.keys, identity, moment.last_updated))
+        return list(insert_identity(trial.writing_keys, identity, moment.last_updated))
 
-    await trial.store.write(caller, build_operations(number, enrolment, trial.protocol), also)
+    try:
+        await trial.store.write(caller, build_operations(number, enrolment, trial.protocol), also)
+    except SsciError as refusal:
+        if refusal.category is Category.CONFLICT:
+            await _refuse_if_linked(connection, hashes)
+        raise
     return Outcome(number, created=True)
+
+
+async def _refuse_if_linked(connection: WriteConnection, hashes: Sequence[HashedMrn]) -> None:
+    """A merge of hospital numbers may have come between: CONFLICT that names the subject."""
+    if owners := await fetch_owners(connection, hashes):
+        raise _enrolled_already(sorted(set(owners.values())))
+
+
+def _enrolled_already(numbers: Sequence[str]) -> SsciError:
+    return error(Category.CONFLICT, f"enrolled already as {', '.join(numbers)}", expression="mrns")
+
+
+async def replay_enrolled(trial: Trial) -> None:
+    """Process what still waits for anyone who is enrolled: for a start after a process ended
+    between an enrolment's commit and its replay."""
+    async with trial.database.reading() as connection:
+        hashes = await fetch_all_mrns(connection)
+    await trial.replay(hashes)
 
 
 def decide_repeat(earlier: Sequence[Enrolled], asked: bytes, key: bytes | None) -> str:
@@ -143,5 +176,4 @@ def decide_repeat(earlier: Sequence[Enrolled], asked: bytes, key: bytes | None) 
                     "the key was used for another enrolment",
                     expression="Idempotency-Key",
                 )
-    numbers = ", ".join(each.subject for each in earlier)
-    raise error(Category.CONFLICT, f"enrolled already as {numbers}", expression="mrns")
+    raise _enrolled_already([each.subject for each in earlier])

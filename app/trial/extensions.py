@@ -11,7 +11,13 @@ from app.fhir import Json
 from app.trial.codes import BASE
 
 _TIMES = ("analysed", "reported", "sent", "received")
-_RESULTS = ("Observation", "DiagnosticReport", "MedicationAdministration")
+_RESULTS = (
+    *("Observation", "DiagnosticReport", "MedicationAdministration", "MedicationStatement"),
+    *("MedicationRequest", "ServiceRequest", "Encounter", "Condition", "Patient"),
+    *("AdverseEvent", "ResearchSubject"),
+)
+"""What feeds write."""
+
 _AMOUNTS = ("Observation", "Quantity")
 
 
@@ -68,7 +74,16 @@ EXTENSIONS: tuple[Extension, ...] = (
     Extension(
         "source-value-order",
         "Order of the value among messages",
-        "The same for the value, where a later message changed only the status.",
+        "The same for the value, where a later message changed only the status; with the status"
+        " that the value had, where that was not final.",
+        _RESULTS,
+        parts=dict.fromkeys(_TIMES, "instant") | {"status": "code"},
+        required=frozenset({"received"}),
+    ),
+    Extension(
+        "source-description-order",
+        "Order of the description among messages",
+        "The same for all but the status, where a later message changed the status alone.",
         _RESULTS,
         parts=dict.fromkeys(_TIMES, "instant"),
         required=frozenset({"received"}),
@@ -87,6 +102,41 @@ EXTENSIONS: tuple[Extension, ...] = (
         "The version of the rules by which the message became this resource.",
         (*_RESULTS, "Specimen", "Provenance"),
         "string",
+    ),
+    Extension(
+        "dose-source",
+        "Source of the dose",
+        "How the dose is known: the participant's diary or a count of the tablets left.",
+        ("MedicationAdministration",),
+        "code",
+    ),
+    Extension(
+        "dose-total",
+        "Total of the doses",
+        "The amount taken over the whole period, where single doses are not known.",
+        ("MedicationAdministration",),
+        "Quantity",
+    ),
+    Extension(
+        "prednisone-equivalent",
+        "Prednisone equivalent",
+        "The daily dose of a glucocorticoid as that of prednisone of the same effect.",
+        ("MedicationStatement", "MedicationRequest", "MedicationAdministration"),
+        "Quantity",
+    ),
+    Extension(
+        "system-organ-class",
+        "System organ class",
+        "The class of the adverse event's term in CTCAE.",
+        ("AdverseEvent",),
+        "string",
+    ),
+    Extension(
+        "participation-reason",
+        "Reason for the end of participation",
+        "Why the participant left the study or ended it.",
+        ("ResearchSubject",),
+        "CodeableConcept",
     ),
     Extension(
         "age-at-consent",

@@ -7,7 +7,8 @@ free text and encrypted as well. Nothing of this leaves through FHIR, logs or er
 
 Normalised before the HMAC, so that the same fact in two spellings meets itself:
 
-* MRN: Unicode NFKC, all white space removed, upper case; leading zeros are kept;
+* MRN: Unicode NFKC, all white space and invisible characters removed, upper case; leading zeros
+  are kept;
 * name: Unicode NFKC, case folded, only letters and digits kept (`WANG^LI` = `Wang Li`);
 * birth date: the digits of YYYY-MM-DD or YYYYMMDD (a longer HL7 time keeps its first eight).
 """
@@ -21,7 +22,7 @@ import secrets
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -34,9 +35,14 @@ from app.fhir import Statement
 Mrn = tuple[str, str]
 """(assigning authority, medical record number)"""
 
+HashedMrn = tuple[str, bytes]
+"""(assigning authority, keyed HMAC of the MRN)"""
+
 NONCE_BYTES = 12
 KEY_BYTES = 32
 SUBJECT_PREFIX = "SSCI-"
+INVISIBLE = "Cf"
+"""Unicode's format characters, such as zero-width spaces that come along when text is copied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,8 @@ class IdentityKeys:
 
 @dataclass(frozen=True, slots=True)
 class EnrolledSubject:
-    """`status` is the ResearchSubject's current status; `synthetic`: label what is stored HTEST."""
+    """`status` is the ResearchSubject's current status, `consented` the day of consent, `ended` the
+    last day of participation once it has ended; `synthetic`: label what is stored HTEST."""
 
     number: str
     patient_reference: str
@@ -67,6 +74,13 @@ class EnrolledSubject:
     birth_date_hmac: bytes | None
     status: str | None
     synthetic: bool
+    ended: date | None = None
+    consented: date | None = None
+
+    def covers(self, day: date | None) -> bool:
+        """Whether the study may have what was collected on that day, a day in the trial's zone:
+        not after participation ended. What has no day is not refused for it."""
+        return self.ended is None or day is None or day <= self.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +115,20 @@ def subject_number(sequence: int) -> str:
 
 
 def mrn_hmac(keys: IdentityKeys, authority: str, mrn: str) -> bytes:
-    return _hmac(keys, "mrn", authority, _normal_mrn(mrn))
+    return _hmac(keys, "mrn", authority, normal_mrn(mrn))
+
+
+def distinct_mrns(mrns: Iterable[Mrn]) -> tuple[Mrn, ...]:
+    """Each number once, as it was spelled first; one that is nothing but invisible is left out."""
+    spelled: dict[Mrn, Mrn] = {}
+    for authority, mrn in mrns:
+        if normal := normal_mrn(mrn):
+            spelled.setdefault((authority, normal), (authority, mrn))
+    return tuple(spelled.values())
+
+
+def hash_mrns(keys: IdentityKeys, mrns: Iterable[Mrn]) -> list[HashedMrn]:
+    return [(authority, mrn_hmac(keys, authority, mrn)) for authority, mrn in mrns]
 
 
 def name_hmac(keys: IdentityKeys, name: str) -> bytes:
@@ -130,8 +157,12 @@ def _hmac(keys: IdentityKeys, purpose: str, *parts: str) -> bytes:
     return digest.digest()
 
 
-def _normal_mrn(mrn: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", mrn).split()).upper()
+def normal_mrn(mrn: str) -> str:
+    return "".join(
+        character
+        for character in unicodedata.normalize("NFKC", mrn).upper()
+        if not character.isspace() and unicodedata.category(character) != INVISIBLE
+    )
 
 
 def _normal_name(name: str) -> str:
@@ -162,7 +193,7 @@ def decrypt(keys: IdentityKeys, place: str, key_id: str, ciphertext: bytes) -> s
     nonce, sealed = ciphertext[:NONCE_BYTES], ciphertext[NONCE_BYTES:]
     try:
         return AESGCM(key).decrypt(nonce, sealed, place.encode()).decode()
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # altered; or cut off
         raise error(Category.FAULT, f"identity: {place} does not open") from None
 
 
@@ -187,16 +218,19 @@ Connection = ReadConnection | WriteConnection
 async def fetch_subjects_by_mrn(
     connection: Connection, keys: IdentityKeys, mrns: Iterable[Mrn]
 ) -> dict[Mrn, EnrolledSubject]:
-    """The subjects behind these MRNs; an MRN that nobody was enrolled with is absent."""
-    wanted = {
-        (authority, mrn_hmac(keys, authority, mrn)): (authority, mrn) for authority, mrn in mrns
-    }
-    if not wanted:
+    """The subjects behind these MRNs, by each spelling asked for; an MRN that nobody was enrolled
+    with is absent."""
+    spellings: dict[HashedMrn, list[Mrn]] = {}
+    for authority, mrn in mrns:
+        asked = (authority, mrn_hmac(keys, authority, mrn))
+        spellings.setdefault(asked, []).append((authority, mrn))
+    if not spellings:
         return {}
-    authorities, hashes = zip(*wanted, strict=True)
+    authorities, hashes = zip(*spellings, strict=True)
     rows = await connection.fetch(
         "SELECT asked.authority, asked.mrn_hmac, who.subject, who.name_hmac, who.birth_date_hmac,"
-        " trial.status, trial.synthetic"
+        " trial.status, trial.synthetic, trial.ended,"
+        " trial.clinical_date AS consented"
         " FROM unnest($1::text[], $2::bytea[]) AS asked (authority, mrn_hmac)"
         " JOIN identity.subject_mrn AS mrn USING (authority, mrn_hmac)"
         " JOIN identity.subject_identity AS who USING (subject)"
@@ -205,7 +239,25 @@ async def fetch_subjects_by_mrn(
         list(authorities),
         list(hashes),
     )
-    return {wanted[row["authority"], row["mrn_hmac"]]: _enrolled_subject(dict(row)) for row in rows}
+    return {
+        spelling: _enrolled_subject(dict(row))
+        for row in rows
+        for spelling in spellings[row["authority"], row["mrn_hmac"]]
+    }
+
+
+async def fetch_subjects_by_number(
+    connection: Connection, numbers: Iterable[str]
+) -> dict[str, EnrolledSubject]:
+    """The subjects of the trial who have these numbers; one that nobody has is absent."""
+    rows = await connection.fetch(
+        "SELECT subject, NULL::bytea AS name_hmac, NULL::bytea AS birth_date_hmac, status,"
+        " synthetic, ended, clinical_date AS consented FROM trial.subject"
+        " WHERE resource_type = 'ResearchSubject' AND resource_id = ANY($1)"
+        " AND subject = resource_id AND upper_inf(system)",
+        list(numbers),
+    )
+    return {row["subject"]: _enrolled_subject(dict(row)) for row in rows}
 
 
 def _enrolled_subject(row: Mapping[str, Any]) -> EnrolledSubject:
@@ -216,11 +268,13 @@ def _enrolled_subject(row: Mapping[str, Any]) -> EnrolledSubject:
         birth_date_hmac=row["birth_date_hmac"],
         status=row["status"],
         synthetic=bool(row["synthetic"]),
+        ended=row["ended"],
+        consented=row["consented"],
     )
 
 
 async def fetch_enrolled(
-    connection: Connection, hashes: Sequence[tuple[str, bytes]], idempotency: bytes | None
+    connection: Connection, hashes: Sequence[HashedMrn], idempotency: bytes | None
 ) -> list[Enrolled]:
     """Earlier enrolments that share an MRN or the idempotency key, by subject number."""
     rows = await connection.fetch(
@@ -233,6 +287,37 @@ async def fetch_enrolled(
         idempotency,
     )
     return [Enrolled(row["subject"], row["request_hmac"], row["idempotency_hmac"]) for row in rows]
+
+
+async def fetch_owners(connection: Connection, hashes: Iterable[HashedMrn]) -> dict[HashedMrn, str]:
+    """The subject numbers behind these numbers; those that nobody has are absent."""
+    asked = list(hashes)
+    rows = await connection.fetch(
+        "SELECT authority, mrn_hmac, subject FROM identity.subject_mrn"
+        " JOIN unnest($1::text[], $2::bytea[]) AS asked (authority, mrn_hmac)"
+        " USING (authority, mrn_hmac)",
+        [authority for authority, _ in asked],
+        [hashed for _, hashed in asked],
+    )
+    return {(row["authority"], row["mrn_hmac"]): row["subject"] for row in rows}
+
+
+async def fetch_all_mrns(connection: Connection, subject: str | None = None) -> list[HashedMrn]:
+    """The hashed numbers of one subject, or of all."""
+    rows = await connection.fetch(
+        "SELECT authority, mrn_hmac FROM identity.subject_mrn"
+        " WHERE $1::text IS NULL OR subject = $1 ORDER BY created",
+        subject,
+    )
+    return [(row["authority"], row["mrn_hmac"]) for row in rows]
+
+
+async def is_enrolled(connection: Connection, subject: str) -> bool:
+    return bool(
+        await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM identity.subject_identity WHERE subject = $1)", subject
+        )
+    )
 
 
 async def fetch_last_sequence(connection: Connection) -> int:
@@ -273,9 +358,7 @@ def insert_identity(
         ],
     )
     yield Statement(
-        "INSERT INTO identity.subject_mrn (authority, mrn_hmac, subject, mrn_key, mrn_ciphertext,"
-        " created) VALUES ($1, $2, $3, $4, $5, $6)",
-        [_mrn_row(keys, identity.subject, mrn, created) for mrn in identity.mrns],
+        INSERT_MRN, [mrn_row(keys, identity.subject, mrn, created) for mrn in identity.mrns]
     )
     if identity.override_reasons:
         yield Statement(
@@ -288,7 +371,13 @@ def insert_identity(
         )
 
 
-def _mrn_row(
+INSERT_MRN = (
+    "INSERT INTO identity.subject_mrn (authority, mrn_hmac, subject, mrn_key, mrn_ciphertext,"
+    " created) VALUES ($1, $2, $3, $4, $5, $6)"
+)
+
+
+def mrn_row(
     keys: IdentityKeys, subject: str, mrn: Mrn, created: datetime
 ) -> tuple[str, bytes, str, str, bytes, datetime]:
     authority, number = mrn

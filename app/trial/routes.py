@@ -13,20 +13,29 @@ from fastapi.routing import APIRoute
 from app.errors import Category, Issue, SsciError, error, errors
 from app.fhir import Caller, parse_json
 from app.trial.enrolment import Trial, enrol
+from app.trial.mrns import change_mrn
+from app.trial.participation import record_participation
 from app.trial.schemas import (
     EnrolmentAnswer,
     EnrolmentBody,
+    MrnAnswer,
+    MrnChangeBody,
     ProtocolAnswer,
+    StatusAnswer,
+    StatusBody,
     SubjectAnswer,
+    SubjectDetailAnswer,
     SubjectsAnswer,
 )
-from app.trial.subjects import fetch_subject, fetch_subjects
+from app.trial.subject_detail import fetch_detail
+from app.trial.subjects import fetch_subjects
 
 _FIELD = re.compile(r"[A-Za-z][A-Za-z_-]{0,40}")
 _STEP = re.compile(rf"{_FIELD.pattern}(\[[0-9]+\])?")
 
 CALLER = "enrolment"
 MAX_PAGE = 500
+NOBODY = {"description": "Nobody was enrolled under this number"}
 
 ENROLMENT_EXAMPLE = {
     "mrn": "T000000001",
@@ -103,11 +112,16 @@ def _place(location: tuple[int | str, ...]) -> str:
     return place
 
 
+def _caller(request: Request) -> Caller:
+    return Caller(CALLER, request_id=getattr(request.state, "request_id", None))
+
+
 def build_router(trial: Trial) -> APIRouter:
     """The routes below `/trial`."""
     router = APIRouter(prefix="/trial", tags=["trial"], route_class=SilentRoute)
     _add_enrolment(router, trial)
     _add_subjects(router, trial)
+    _add_changes(router, trial)
     _add_protocol(router, trial)
     return router
 
@@ -145,8 +159,9 @@ def _add_enrolment(router: APIRouter, trial: Trial) -> None:
         """Assigns the next subject number and writes Patient, ResearchSubject, Consent, Condition,
         the eligibility answers and the place in the cohort in one transaction. What the hospital
         sent before for these numbers is then processed."""
-        caller = Caller(CALLER, request_id=getattr(request.state, "request_id", None))
-        outcome = await enrol(trial, caller, body.to_request(trial.authorities, idempotency_key))
+        outcome = await enrol(
+            trial, _caller(request), body.to_request(trial.authorities, idempotency_key)
+        )
         response.status_code = 201 if outcome.created else 200
         response.headers["Location"] = f"/trial/subjects/{outcome.number}"
         return EnrolmentAnswer(
@@ -175,18 +190,53 @@ def _add_subjects(router: APIRouter, trial: Trial) -> None:
     @router.get(
         "/subjects/{number}",
         summary="One subject",
-        response_model=SubjectAnswer,
-        responses={404: {"description": "Nobody was enrolled under this number"}},
+        response_model=SubjectDetailAnswer,
+        responses={404: NOBODY},
     )
-    async def read_subject(number: str) -> SubjectAnswer:
-        found = await fetch_subject(trial.database, number)
+    async def read_subject(number: str, request: Request) -> SubjectDetailAnswer:
+        """Its status, consent, eligibility answers and the visits that the protocol plans."""
+        found = await fetch_detail(trial, _caller(request), number)
         if found is None:
             raise error(
                 Category.NOT_FOUND,
                 "nobody was enrolled under this number",
                 expression="number",
             )
-        return SubjectAnswer.of(found)
+        return SubjectDetailAnswer.of_detail(found)
+
+
+def _add_changes(router: APIRouter, trial: Trial) -> None:
+    refused: dict[int | str, dict[str, Any]] = {
+        404: NOBODY,
+        409: {"description": "It stands against what is recorded"},
+        422: {"description": "A field is missing or malformed, or not possible"},
+    }
+
+    @router.post(
+        "/subjects/{number}/status",
+        summary="Record that participation ended, or goes on",
+        response_model=StatusAnswer,
+        responses=refused,
+    )
+    async def record_status(number: str, body: StatusBody, request: Request) -> StatusAnswer:
+        """Withdrawal, screen failure, completion: nothing that is collected after the day `on`
+        is taken over from then on. Writes versions of ResearchSubject, Consent and the cohort; the
+        same again writes nothing."""
+        disposition = body.to_disposition()
+        recorded = await record_participation(trial, _caller(request), number, disposition)
+        return StatusAnswer.of(body.status, recorded)
+
+    @router.post(
+        "/subjects/{number}/mrns",
+        summary="Add or remove a hospital number",
+        response_model=MrnAnswer,
+        responses=refused,
+    )
+    async def change_mrns(number: str, body: MrnChangeBody, request: Request) -> MrnAnswer:
+        """What the hospital sent before under an added number is then processed. No answer repeats
+        a number."""
+        change = body.to_change(trial.authorities)
+        return MrnAnswer.of(await change_mrn(trial, _caller(request), number, change))
 
 
 def _add_protocol(router: APIRouter, trial: Trial) -> None:

@@ -6,28 +6,47 @@ A refused body is told by field and rule; its values are never repeated.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from app.errors import Category, Issue, errors
 from app.trial.codes import SITE_ID
 from app.trial.eligibility import Answer, Enrolment
 from app.trial.enrolment import Request
-from app.trial.identity import Mrn
+from app.trial.identity import Mrn, distinct_mrns, normal_mrn
+from app.trial.mrns import MrnChange, MrnOutcome
+from app.trial.participation import Disposition, Recorded
 from app.trial.protocol import Protocol
 from app.trial.sourced import SOURCES
+from app.trial.subject_detail import SubjectDetail
 from app.trial.subjects import SubjectSummary
 
 Authority = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 PRINTABLE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 """No control characters, and something other than white space."""
 
-MrnText = Annotated[str, Field(max_length=64, pattern=PRINTABLE)]
+
+def _visible(mrn: str) -> str:
+    if not normal_mrn(mrn):
+        raise ValueError("must hold visible characters")
+    return mrn
+
+
+MrnText = Annotated[str, Field(max_length=64, pattern=PRINTABLE), AfterValidator(_visible)]
 Line = Annotated[str, Field(max_length=500, pattern=PRINTABLE)]
 
 
@@ -62,6 +81,44 @@ class AnswerBody(_Body):
 
     answer: Literal["met", "not-met", "unknown"]
     override_reason: Line | None = None
+
+
+def name_authorities(
+    given: Sequence[tuple[str, str, str]], authorities: Mapping[str, str]
+) -> list[Mrn]:
+    """Numbers given as (place, authority, number), with their authorities by the trial's names.
+
+    UNPROCESSABLE for an authority that is none of `authorities` (name by spelling).
+    """
+    told = f"must be one of {', '.join(sorted(set(authorities.values())))}"
+    unknown = [place for place, authority, _ in given if authority not in authorities]
+    if unknown:
+        issues = [Issue("business-rule", told, place) for place in unknown]
+        raise errors(Category.UNPROCESSABLE, issues)
+    return [(authorities[authority], mrn) for _, authority, mrn in given]
+
+
+class StatusBody(_Body):
+    """The end of a subject's participation: `on` is its last day; or `on-study`, where the end was
+    recorded in error. The reasons are those of the CodeSystem participation-reason."""
+
+    status: Literal["withdrawn", "screen-failed", "completed", "on-study"]
+    on: Day
+    reason: Annotated[str, Field(max_length=64)]
+
+    def to_disposition(self) -> Disposition:
+        return Disposition(self.status, self.on, self.reason)
+
+
+class MrnChangeBody(MrnBody):
+    """A hospital number to add to a subject or to take from it. No answer repeats it."""
+
+    action: Literal["add", "remove"]
+
+    def to_change(self, authorities: Mapping[str, str]) -> MrnChange:
+        """UNPROCESSABLE for an authority that is none of `authorities` (name by spelling)."""
+        given = [("authority", self.authority, self.mrn)]
+        return MrnChange(self.action, *name_authorities(given, authorities))
 
 
 class EnrolmentBody(_Body):
@@ -132,13 +189,7 @@ class EnrolmentBody(_Body):
             (f"mrns[{position}].authority", each.authority, each.mrn)
             for position, each in enumerate(self.mrns)
         ]
-        told = f"must be one of {', '.join(sorted(set(authorities.values())))}"
-        unknown = [place for place, authority, _ in given if authority not in authorities]
-        if unknown:
-            issues = [Issue("business-rule", told, place) for place in unknown]
-            raise errors(Category.UNPROCESSABLE, issues)
-        named = ((authorities[authority], mrn) for _, authority, mrn in given)
-        return tuple(dict.fromkeys(named))
+        return distinct_mrns(name_authorities(given, authorities))
 
     def _year(self) -> int:
         return self.birth_date.year if self.birth_date is not None else self.birth_year or 0
@@ -187,6 +238,85 @@ class SubjectAnswer(_Answer):
             synthetic=summary.synthetic,
             patient=f"/fhir/Patient/{summary.number}",
         )
+
+
+class ConsentAnswer(_Answer):
+    """`status` as FHIR has it: active, or inactive once it was withdrawn. `ended`: the last day
+    whose data it covers."""
+
+    status: str
+    given: str | None
+    ended: str | None
+
+
+class CriterionAnswered(_Answer):
+    criterion: str
+    answer: str
+    overridden: bool
+
+
+class PlannedVisitAnswer(_Answer):
+    """The days are known once the first dose is."""
+
+    code: str
+    label: str
+    target: date | None
+    earliest: date | None
+    latest: date | None
+
+
+class SubjectDetailAnswer(SubjectAnswer):
+    """A subject with consent, eligibility answers and planned visits. `reason`: of the latest
+    change of participation."""
+
+    reason: str | None
+    first_dose: date | None
+    consent: ConsentAnswer | None
+    eligibility: list[CriterionAnswered]
+    visits: list[PlannedVisitAnswer]
+
+    @classmethod
+    def of_detail(cls, detail: SubjectDetail) -> SubjectDetailAnswer:
+        consent = detail.consent
+        return cls(
+            **SubjectAnswer.of(detail.summary).model_dump(),
+            reason=detail.reason,
+            first_dose=detail.first_dose,
+            consent=ConsentAnswer(**asdict(consent)) if consent else None,
+            eligibility=[CriterionAnswered(**asdict(each)) for each in detail.eligibility],
+            visits=[PlannedVisitAnswer(**asdict(each)) for each in detail.visits],
+        )
+
+
+class StatusAnswer(_Answer):
+    """`changed` is false where it was recorded so already. `storedAfter`: how many values stored
+    were collected after the last day, before the end was known: to be reviewed."""
+
+    number: str
+    status: str
+    changed: bool
+    stored_after: int
+
+    @classmethod
+    def of(cls, status: str, recorded: Recorded) -> StatusAnswer:
+        return cls(
+            number=recorded.number,
+            status=status,
+            changed=recorded.changed,
+            stored_after=recorded.stored_after,
+        )
+
+
+class MrnAnswer(_Answer):
+    """`changed` is false where it was so already; `mrns`: how many numbers the subject has now."""
+
+    number: str
+    changed: bool
+    mrns: int
+
+    @classmethod
+    def of(cls, outcome: MrnOutcome) -> MrnAnswer:
+        return cls(number=outcome.number, changed=outcome.changed, mrns=outcome.count)
 
 
 class SubjectsAnswer(_Answer):

@@ -58,7 +58,7 @@ def _trial_table(name: str, *columns: sa.Column[Any]) -> sa.Table:
     return table
 
 
-# One row per version of a ResearchSubject. Clinical time: consent.
+# One row per version of a ResearchSubject. Clinical time: consent. `reason`: of its latest change.
 subject = _trial_table(
     "subject",
     _needed("study", _text()),
@@ -68,6 +68,7 @@ subject = _trial_table(
     sa.Column("age_at_consent", sa.Integer),
     sa.Column("ended", sa.Date),
     _needed("synthetic", sa.Boolean),
+    sa.Column("reason", _text()),
 )
 
 # Patient. No clinical time.
@@ -101,11 +102,15 @@ measurement = _trial_table(
 )
 
 # MedicationAdministration of sirolimus. `amount` in mg, or null with the unit as sent in `unit`.
+# `source`: of a dose at home `diary` or `pill-count`, else null (as the hospital recorded it);
+# `total`: of a pill count the mg taken from `clinical_from` to `clinical_to`.
 dose = _trial_table(
     "dose",
     _needed("status", _text()),
     sa.Column("amount", sa.Numeric),
     sa.Column("unit", _text()),
+    sa.Column("source", _text()),
+    sa.Column("total", sa.Numeric),
 )
 
 # Encounter whose type is one of the protocol's visits.
@@ -115,7 +120,8 @@ visit = _trial_table(
     _needed("status", _text()),
 )
 
-# AdverseEvent. Clinical time: onset (`date`).
+# AdverseEvent. Clinical time: onset (`date`). `grading`: the version of CTCAE; `soc` its system
+# organ class; `action` with sirolimus; `resolved` the last day.
 adverse_event = _trial_table(
     "adverse_event",
     _needed("status", _text()),
@@ -129,6 +135,10 @@ adverse_event = _trial_table(
     sa.Column("causality", _text()),
     sa.Column("expected", sa.Boolean),
     sa.Column("recorded", _instant()),
+    sa.Column("soc", _text()),
+    sa.Column("grading", _text()),
+    sa.Column("action", _text()),
+    sa.Column("resolved", sa.Date),
 )
 
 # Observation of an activity score; `platelet_item` is that item's part of `value`.
@@ -141,6 +151,31 @@ activity_score = _trial_table(
     sa.Column("data_absent_reason", _text()),
 )
 
+# Observation of bleeding. `grade` of the WHO scale where it was assessed.
+bleeding = _trial_table(
+    "bleeding",
+    _needed("status", _text()),
+    _needed("assessed", sa.Boolean),
+    sa.Column("grade", sa.Integer),
+    _needed("sites", ARRAY(_text())),
+)
+
+# Treatment other than sirolimus: `kind` is rescue (MedicationAdministration), background
+# (MedicationStatement) or prescribed (MedicationRequest, also of sirolimus, whose `class` is
+# study-medication). `amount` of one dose in `unit`; `prednisone_mg` what a steroid is worth: a
+# day's dose, of a rescue one dose. Clinical time: from the first day to the last.
+treatment = _trial_table(
+    "treatment",
+    _needed("kind", _text()),
+    _needed("class", _text()),
+    sa.Column("drug", _text()),
+    _needed("status", _text()),
+    sa.Column("amount", sa.Numeric),
+    sa.Column("unit", _text()),
+    sa.Column("daily_mg", sa.Numeric),
+    sa.Column("prednisone_mg", sa.Numeric),
+)
+
 TRIAL_TABLES = (
     subject,
     demographic,
@@ -150,6 +185,8 @@ TRIAL_TABLES = (
     visit,
     adverse_event,
     activity_score,
+    bleeding,
+    treatment,
 )
 
 # Identity: who a subject is. Hospital identifiers are encrypted and looked up by keyed HMAC.
@@ -204,3 +241,23 @@ override_reason = sa.Table(
     _needed("created", _instant()),
     schema=IDENTITY,
 )
+
+# What became of hospital numbers after enrolment: `action` is added, removed or merged.
+mrn_change = sa.Table(
+    "mrn_change",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column(
+        "subject",
+        _text(),
+        sa.ForeignKey(subject_identity.c.subject, name="mrn_change_subject"),
+        nullable=False,
+    ),
+    _needed("authority", _text()),
+    _needed("mrn_hmac", sa.LargeBinary),
+    _needed("action", _text()),
+    _needed("caller", _text()),
+    _needed("changed", _instant()),
+    schema=IDENTITY,
+)
+sa.Index("mrn_change_of_subject", mrn_change.c.subject)

@@ -23,14 +23,24 @@ from app.trial.codes import (
     AGE_AT_CONSENT,
     ANALYTIC_SUSPECT,
     ATC,
+    BACKGROUND_TREATMENT,
+    BLEEDING,
+    CTCAE_GRADE,
     DIAGNOSES,
+    DOSE_SOURCE,
+    DOSE_TOTAL,
     LOINC,
     MEDICATION_ID,
+    PARTICIPATION_REASON,
     PLATELET_ITEM,
+    PREDNISONE,
+    RESCUE_TREATMENT,
     REVIEW,
     RXNORM,
     SERIOUSNESS,
     SYNTHETIC,
+    SYSTEM_ORGAN_CLASS,
+    TREATMENT,
     UNIT_SUSPECT_SCALE,
     VISITS,
 )
@@ -138,6 +148,7 @@ def project_research_subject(resource: Json, context: Context) -> Values | None:
         "age_at_consent": int(years) if years is not None and 0 <= years <= 150 else None,
         "ended": ended.day if ended else None,
         "synthetic": has_tag(resource, ACT_REASON, SYNTHETIC, "security"),
+        "reason": first_code(extension(resource, PARTICIPATION_REASON, "CodeableConcept")),
         **_clinical(consented),
     }
 
@@ -235,11 +246,14 @@ def project_dose(resource: Json, context: Context) -> Values | None:
     dosage = resource.get("dosage")
     quantity = canonical_quantity(resource, member(dosage, "dose"))
     amount, unit = convert(quantity, MASS_IN_MG)
+    total, _ = convert(extension(resource, DOSE_TOTAL, "Quantity"), MASS_IN_MG)
     return {
         "subject": subject,
         "status": text(resource.get("status")) or "unknown",
         "amount": amount,
         "unit": unit,
+        "source": text(extension(resource, DOSE_SOURCE, "Code")),
+        "total": total,
         **_clinical(effective_time(resource, "effective", context.zone)),
     }
 
@@ -252,6 +266,97 @@ def _is_study_medication(resource: Json, context: Context) -> bool:
     within = member(contained.get(text(member(reference, "reference")) or ""), "code")
     concepts = (resource.get("medicationCodeableConcept"), within)
     return any(not context.medications.isdisjoint(codings(concept)) for concept in concepts)
+
+
+def project_bleeding(resource: Json, context: Context) -> Values | None:
+    subject = _subject(resource)
+    if subject is None or "who-grade" not in codes_of(resource.get("code"), BLEEDING):
+        return None
+    grade = number(resource.get("valueInteger"))
+    sites = [
+        code
+        for each in items(resource.get("component"))
+        for code in codes_of(each.get("valueCodeableConcept"), BLEEDING)
+    ]
+    return {
+        "subject": subject,
+        "status": text(resource.get("status")) or "unknown",
+        "assessed": grade is not None,
+        "grade": int(grade) if grade is not None and 0 <= grade <= 4 else None,
+        "sites": sites,
+        **_clinical(effective_time(resource, "effective", context.zone)),
+    }
+
+
+def project_treatment(resource: Json, context: Context) -> Values | None:
+    subject, use = _subject(resource), _use_of(resource, context)
+    if subject is None or use is None:
+        return None
+    kind, group = use
+    dosage = _dosage(resource)
+    quantity = canonical_quantity(resource, dosage.get("dose") or _dose_quantity(dosage))
+    milligrams, _ = convert(quantity, MASS_IN_MG)
+    worth = extension(resource, PREDNISONE, "Quantity")
+    return {
+        "subject": subject,
+        "kind": kind,
+        "class": group,
+        "drug": _drug(resource, context),
+        "status": text(resource.get("status")) or "unknown",
+        "amount": number(member(quantity, "value")),
+        "unit": text(member(quantity, "code")) or text(member(quantity, "unit")),
+        "daily_mg": _daily(milligrams, member(dosage.get("timing"), "repeat")),
+        "prednisone_mg": number(member(worth, "value")),
+        **_clinical(_treated(resource, dosage, context)),
+    }
+
+
+def _use_of(resource: Json, context: Context) -> tuple[str, str] | None:
+    """(kind, class): what the treatment is for, and which it is."""
+    category = resource.get("category")
+    concepts = list(items(category)) if isinstance(category, list) else [category]
+    prescribed = resource["resourceType"] == "MedicationRequest"
+    for system, kind in ((RESCUE_TREATMENT, "rescue"), (BACKGROUND_TREATMENT, "background")):
+        codes = [code for concept in concepts for code in codes_of(concept, system)]
+        if codes:
+            return ("prescribed" if prescribed else kind), codes[0]
+    if prescribed and _is_study_medication(resource, context):
+        return "prescribed", "study-medication"
+    return None
+
+
+def _drug(resource: Json, context: Context) -> str | None:
+    if _is_study_medication(resource, context):
+        return MEDICATION_ID
+    return next(iter(codes_of(resource.get("medicationCodeableConcept"), TREATMENT)), None)
+
+
+def _dosage(resource: Json) -> Json:
+    """The first dosage, under whichever name and number its type has for it."""
+    found = resource.get("dosage") or resource.get("dosageInstruction")
+    first = next(items(found), None) if isinstance(found, list) else found
+    return first if isinstance(first, dict) else {}
+
+
+def _dose_quantity(dosage: Json) -> Any:
+    rates = items(dosage.get("doseAndRate"))
+    return next((each["doseQuantity"] for each in rates if "doseQuantity" in each), None)
+
+
+def _daily(milligrams: Decimal | None, repeat: object) -> Decimal | None:
+    """mg a day of a dose that is repeated; None where its rhythm is not told in days."""
+    frequency, period = number(member(repeat, "frequency")), number(member(repeat, "period"))
+    if milligrams is None or frequency is None or not period or period < 0:
+        return None
+    return milligrams * frequency / period if member(repeat, "periodUnit") == "d" else None
+
+
+def _treated(resource: Json, dosage: Json, context: Context) -> ClinicalTime | None:
+    bounds = member(member(dosage.get("timing"), "repeat"), "boundsPeriod")
+    if isinstance(bounds, dict):
+        return effective_time({"boundsPeriod": bounds}, "bounds", context.zone)
+    authored = parse_clinical_time(resource.get("authoredOn"), context.zone)
+    return effective_time(resource, "effective", context.zone) or authored
 
 
 def project_visit(resource: Json, context: Context) -> Values | None:
@@ -277,6 +382,9 @@ def project_adverse_event(resource: Json, context: Context) -> Values | None:
     backport = ADVERSE_EVENT_BACKPORT
     status = extension(resource, f"{backport}/status", "Code", "modifierExtension")
     recorded = parse_clinical_time(resource.get("recordedDate"), context.zone)
+    grade = extension(resource, f"{backport}/ae-grade", "CodeableConcept")
+    end = extension(resource, f"{backport}/resolve-date", "DateTime")
+    resolved = parse_clinical_time(end, context.zone)
     return {
         "subject": subject,
         "status": text(status) or "unknown",
@@ -284,12 +392,16 @@ def project_adverse_event(resource: Json, context: Context) -> Values | None:
         "term": _term(resource.get("event")),
         "serious": _serious(resource),
         "seriousness_criteria": _seriousness_criteria(resource),
-        "grade": _grade(extension(resource, f"{backport}/ae-grade", "CodeableConcept")),
+        "grade": _grade(grade),
         "severity": first_code(resource.get("severity")),
         "outcome": first_code(resource.get("outcome"), OUTCOMES),
         "causality": _causality(resource),
         "expected": _flag(extension(resource, f"{backport}/expected-in-research-study", "Boolean")),
         "recorded": recorded.begin if recorded else None,
+        "soc": text(extension(resource, SYSTEM_ORGAN_CLASS, "String")),
+        "grading": _grading(grade),
+        "action": _action(resource),
+        "resolved": resolved.day if resolved else None,
         **_clinical(parse_clinical_time(resource.get("date"), context.zone)),
     }
 
@@ -315,9 +427,51 @@ def _seriousness_criteria(resource: Json) -> list[str]:
     return present
 
 
+NCIT_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "C53256": "not-related",
+        "C53257": "unlikely-related",
+        "C53258": "possibly-related",
+        "C53260": "related",
+        "C49504": "dose-not-changed",
+        "C49505": "dose-reduced",
+        "C49503": "dose-increased",
+        "C49501": "drug-interrupted",
+        "C49502": "drug-withdrawn",
+        "C48660": "not-applicable",
+        "C17998": "unknown",
+    }
+)
+"""Codes of the NCI Thesaurus that the research backport uses → the words of the trial database."""
+
+NCIT_GRADES: Mapping[str, int] = MappingProxyType(
+    {"C41338": 1, "C41339": 2, "C41340": 3, "C41337": 4, "C48275": 5}
+)
+
+
 def _grade(concept: object) -> int | None:
-    code = first_code(concept) or ""
+    code = first_code(concept, CTCAE_GRADE) or ""
+    if code in NCIT_GRADES:
+        return NCIT_GRADES[code]
     return int(code[-1]) if code[-1:] in {"1", "2", "3", "4", "5"} else None
+
+
+def _grading(concept: object) -> str | None:
+    """The version of CTCAE by which an event was graded."""
+    versions = (
+        text(each.get("version"))
+        for each in items(member(concept, "coding"))
+        if each.get("system") == CTCAE_GRADE
+    )
+    return next(versions, None)
+
+
+def _action(resource: Json) -> str | None:
+    for taken in extensions(resource, f"{ADVERSE_EVENT_BACKPORT}/mitigating-action"):
+        code = first_code(extension(taken, "item", "CodeableConcept"))
+        if code is not None:
+            return NCIT_WORDS.get(code, code)
+    return None
 
 
 def _flag(value: object) -> bool | None:
@@ -329,7 +483,7 @@ def _causality(resource: Json) -> str | None:
         for causality in extensions(entity, "causality"):
             code = first_code(extension(causality, "entityRelatedness", "CodeableConcept"))
             if code is not None:
-                return code
+                return NCIT_WORDS.get(code, code)
     for entity in items(resource.get("suspectEntity")):
         for causality in items(entity.get("causality")):
             code = first_code(causality.get("assessment"))
@@ -346,8 +500,11 @@ PROJECTIONS: Mapping[str, Mapping[str, Project]] = MappingProxyType(
         "Observation": {
             "measurement": project_measurement,
             "activity_score": project_activity_score,
+            "bleeding": project_bleeding,
         },
-        "MedicationAdministration": {"dose": project_dose},
+        "MedicationAdministration": {"dose": project_dose, "treatment": project_treatment},
+        "MedicationStatement": {"treatment": project_treatment},
+        "MedicationRequest": {"treatment": project_treatment},
         "Encounter": {"visit": project_visit},
         "AdverseEvent": {"adverse_event": project_adverse_event},
     }

@@ -108,7 +108,7 @@ def test_a_misspelled_setting_is_not_lost(ssci):
 
 def test_simulate_writes_the_cohort_and_says_how_much(ssci, tmp_path):
     result = ssci("simulate", "--participants", "2", "--seed", "3", "--out", "cohort")
-    written = len(list((tmp_path / "cohort").glob("messages/*/*.hl7")))
+    written = len([p for p in (tmp_path / "cohort").glob("messages/*/*") if p.is_file()])
     assert result.stdout == f"cohort: 2 participants, {written} messages\n"
     assert result.stderr == ""
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from app.demo import DemoPlan, run_demo
 from app.errors import SsciError
 from app.settings import Settings, read_settings
-from app.simulation import build_messages, simulate_participants
+from app.simulation import build_case_report_forms, build_messages, simulate_participants
 from tests.conftest import Dsns
 
 PLAN = DemoPlan(participants=2, seed=1, exit_after=0)
@@ -54,7 +54,7 @@ def expected_hashes() -> set[bytes]:
     return {
         hashlib.sha256(message.payload).digest()
         for participant in simulate_participants(PLAN.participants, PLAN.seed)
-        for message in build_messages(participant)
+        for message in (*build_messages(participant), *build_case_report_forms(participant))
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,8 +15,15 @@ from app.errors import Category, SsciError, error
 from app.fhir import Caller, Delete, Operation, Revise
 from app.mappings import FeedKeys, Feeds, TrialDirectory
 from app.mappings import feeds as feeds_module
+from app.mappings.context import Context, Resolutions
+from app.mappings.decoding import Read, acknowledge_json
+from app.mappings.facts import Candidate, Fact, ResultOrder
+from app.mappings.hl7_decoder import HL7V2
 from app.mappings.inbox import fetch_content
 from app.mappings.processing import Processor
+from app.mappings.resources import build_common_extensions
+from app.mappings.results import read_instant
+from app.mappings.subjects import Subject
 from app.mappings.tables import metadata
 from app.simulation import build_messages, simulate_participants
 from app.trial import HashedMrn, Trial
@@ -24,6 +32,7 @@ from tests.feed_support import (
     ER7,
     FEED_KEYS,
     HIS,
+    LIS,
     MRN,
     PLT,
     SIROLIMUS,
@@ -257,8 +266,90 @@ async def test_an_unknown_feed_is_not_found(lab: Hospital) -> None:
     assert (await lab.post(oru(), feed="nowhere")).status_code == 404
 
 
-async def test_an_empty_body_is_a_bad_request(lab: Hospital) -> None:
-    assert (await lab.post(b"")).status_code == 400
+async def test_an_empty_body_is_rejected_as_hl7_says_it(lab: Hospital) -> None:
+    answer = await lab.post(b" \r\n")
+    assert (answer.status_code, answer.headers["content-type"]) == (400, ER7)
+    assert b"\rMSA|AR\r" in answer.content
+    assert b"FRAME_BROKEN" in answer.content
+
+
+async def test_a_format_that_the_feed_does_not_take_is_not_found(lab: Hospital) -> None:
+    with pytest.raises(SsciError) as refused:
+        await lab.feeds.receive(LIS, oru(), ER7, format="telex")
+    assert refused.value.category is Category.NOT_FOUND
+
+
+async def test_a_message_is_processed_by_the_decoder_of_its_format_also_by_workers(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same bytes as another format are another message."""
+    telex = replace(HL7V2, format="telex", whole="telex", acknowledge=acknowledge_json)
+    monkeypatch.setattr(feeds_module, "DECODERS", {"hl7v2": HL7V2, "telex": telex})
+    setting = replace(site().feeds[LIS], formats=("hl7v2", "telex"))
+    lab.feeds.site = replace(site(), feeds={**site().feeds, LIS: setting})
+    (kept,) = await lab.feeds.receive(LIS, b"STOP", "text/plain", format="telex", wait=False)
+    (other,) = await lab.feeds.receive(LIS, b"STOP", "text/plain", wait=False)
+    assert (other.duplicate, other.message_id == kept.message_id) == (False, False)
+    assert await lab.feeds.process_pending() == 2
+    async with lab.database.reading() as connection:
+        rows = await connection.fetch(
+            "SELECT f.place, a.code FROM feeds.fact f JOIN feeds.acknowledgement a"
+            " USING (message_id) ORDER BY message_id"
+        )
+    assert [tuple(row) for row in rows] == [("telex", "reject"), ("MSH[1]", "AR")]
+
+
+async def test_a_mapper_may_bring_resources_of_any_type_and_companions(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encounter with what comes with it; an older message does not undo a newer one."""
+
+    def map_stay(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
+        (pid,) = read.claims
+        header = read.content.header
+        subject = subjects[pid]
+        assert isinstance(subject, Subject)
+        sent = read_instant(header.text(7), context)
+        order = ResultOrder(None, sent, sent, context.source.received)
+        stay = {
+            "resourceType": "Encounter",
+            "id": "stay-1",
+            "extension": build_common_extensions("", order, context.source),
+            "status": header.text(19),
+            "class": {"code": "IMP"},
+            "subject": {"reference": subject.reference},
+        }
+        reason = {
+            "resourceType": "Condition",
+            "id": "reason-1",
+            "code": {"text": "immune thrombocytopenia"},
+            "subject": {"reference": subject.reference},
+        }
+        fact = Fact(0, header.place, header.span, subject=subject, order=order)
+        candidate, companion = Candidate(stay, order), Candidate(reason, order)
+        return [
+            replace(
+                fact,
+                resource_type="Encounter",
+                resource_id="stay-1",
+                candidate=candidate,
+                companions=(companion,),
+            )
+        ]
+
+    decoder = replace(HL7V2, map=map_stay)
+    monkeypatch.setattr(feeds_module, "DECODERS", {"hl7v2": decoder})
+
+    def adt(status: str, sent: str) -> bytes:
+        return message(f"{msh(f7=sent, f10=sent)}|{status}", pid())
+
+    first = await lab.send_one(adt("in-progress", "20190314100000+0800"))
+    later = await lab.send_one(adt("finished", "20190316100000+0800"))
+    between = await lab.send_one(adt("in-progress", "20190315100000+0800"))
+    outcomes = [fact["outcome"] for fact in (first, later, between)]
+    assert outcomes == ["stored", "stored", "superseded"]
+    assert (await lab.read("Encounter/stay-1"))["status"] == "finished"
+    assert await lab.count("Condition") == 1
 
 
 async def test_respond_async_answers_before_processing_and_a_worker_does_the_rest(
@@ -357,9 +448,9 @@ async def test_a_result_of_another_subject_is_not_moved(lab: Hospital) -> None:
 
 async def test_a_collection_long_after_the_message_is_quarantined(lab: Hospital) -> None:
     fact = await lab.send_one(oru(f14="20990101"))
-    assert (fact["reason"], fact["field"]) == ("TIME_INVALID", 14)
+    assert (fact["reason"], fact["field"]) == ("TIME_INVALID", "OBX-14")
     dose = await lab.send_one(ras(start="20990101080000+0800"), HIS)
-    assert (dose["reason"], dose["field"]) == ("TIME_INVALID", 3)
+    assert (dose["reason"], dose["field"]) == ("TIME_INVALID", "RXA-3")
     near = await lab.send_one(oru(id="2", f14="20190315100000+0800"))
     assert near["outcome"] == "stored"
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.database import newest_revision
 from app.errors import SsciError
 from app.main import Service, create_app
 from app.settings import Settings
@@ -60,7 +61,31 @@ async def test_an_address_that_is_not_there_is_a_404_outcome(
 async def test_health_tells_version_and_revision(client: httpx.AsyncClient) -> None:
     response = await client.get("/health")
     assert response.status_code == 200
-    assert response.json()["revision"] == "0004"
+    assert response.json()["revision"] == newest_revision()
+
+
+async def test_the_front_page_names_the_parts_and_each_is_there(client: httpx.AsyncClient) -> None:
+    parts = (await client.get("/")).json()["parts"]
+    assert "/feeds" in parts
+    for path in parts:
+        assert (await client.get(path)).status_code == 200, path
+    page = await client.get("/", headers={"accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert all(f'href="{path}"' in page.text for path in parts)
+
+
+async def test_metrics_are_told_in_the_exposition_format(client: httpx.AsyncClient) -> None:
+    response = await client.get("/metrics")
+    assert response.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "# TYPE ssci_feed_lag_seconds gauge\n" in response.text
+
+
+@pytest.mark.parametrize("path", ["/feeds/replays", "/feeds/pumch-lis/messages/1/dismiss"])
+async def test_bodies_of_those_who_watch_have_the_general_limit(
+    client: httpx.AsyncClient, path: str
+) -> None:
+    response = await client.post(path, content=b" " * 3000)
+    assert response.status_code == 413
 
 
 async def test_health_answers_head(client: httpx.AsyncClient) -> None:

@@ -16,7 +16,7 @@ from app.database import Database
 from app.errors import Category, error
 from app.fhir import Create, Delete
 from app.trial import Trial, fetch_subjects_by_mrn, mrn_hmac
-from app.trial.codes import ENROLLED_GROUP_ID
+from app.trial.codes import ENROLLED_GROUP_ID, SUBJECT_NUMBER
 from app.trial.identity import birth_date_place, decrypt, mrn_place, override_reason_place
 from tests.conftest import Dsns
 from tests.trial_support import (
@@ -28,6 +28,7 @@ from tests.trial_support import (
     answered,
     open_trial,
     person,
+    sirolimus,
     trial_client,
 )
 
@@ -111,8 +112,9 @@ async def test_a_real_subject_is_not_labelled(client: httpx.AsyncClient, trial: 
 
 async def test_the_subject_is_told_without_identity(client: httpx.AsyncClient):
     await client.post(SUBJECTS, json=person())
-    answer = await client.get(f"{SUBJECTS}/SSCI-001")
-    assert answer.json() == {
+    told = (await client.get(f"{SUBJECTS}/SSCI-001")).json()
+    detail = {"reason", "firstDose", "consent", "eligibility", "visits"}
+    assert {key: value for key, value in told.items() if key not in detail} == {
         "number": "SSCI-001",
         "study": "SSCI",
         "status": "on-study",
@@ -126,6 +128,32 @@ async def test_the_subject_is_told_without_identity(client: httpx.AsyncClient):
         "synthetic": True,
         "patient": "/fhir/Patient/SSCI-001",
     }
+
+
+async def test_the_subject_is_told_with_consent_criteria_and_planned_visits(
+    client: httpx.AsyncClient, trial: Trial
+):
+    refractory = {"answer": "unknown", "overrideReason": "no records yet"}
+    await client.post(SUBJECTS, json=person(eligibility=answered(refractory=refractory)))
+    before = (await client.get(f"{SUBJECTS}/SSCI-001")).json()
+    assert before["consent"] == {"status": "active", "given": "2017-09-01", "ended": None}
+    told = {
+        each["criterion"]: (each["answer"], each["overridden"]) for each in before["eligibility"]
+    }
+    assert told["refractory"] == ("unknown", True)
+    assert told["age"] == ("met", False)
+    assert told["treatment-naive"] == ("not-met", False)
+    assert [each["code"] for each in before["visits"]] == ["BL", "M1", "M2", "M4", "M6", "M12"]
+    assert {each["target"] for each in before["visits"]} == {None}
+    await trial.store.write(CALLER, [Create(sirolimus("2017-09-10"), "dose-1")])
+    after = (await client.get(f"{SUBJECTS}/SSCI-001")).json()
+    assert after["firstDose"] == "2017-09-10"
+    month = after["visits"][1]
+    assert (month["target"], month["earliest"], month["latest"]) == (
+        "2017-10-10",
+        "2017-10-03",
+        "2017-10-17",
+    )
 
 
 async def test_an_unknown_number_is_not_found(client: httpx.AsyncClient):
@@ -202,6 +230,26 @@ async def test_mrn_and_birth_date_are_found_and_opened_with_the_keys_only(
     assert decrypt(KEYS, place, who["birth_date_key"], who["birth_date_ciphertext"]) == "1979-05-04"
 
 
+@pytest.mark.parametrize("spelling", ["a1", " A1 ", "Ａ１", "A\u200b1"])
+async def test_two_spellings_of_one_mrn_in_one_enrolment_are_one_number(
+    client: httpx.AsyncClient, database: Database, spelling: str
+):
+    mrns = [{"mrn": "A1"}, {"mrn": spelling}, {"mrn": "A1", "authority": "HIS"}]
+    answer = await client.post(SUBJECTS, json=person(mrn=None, mrns=mrns))
+    assert answer.status_code == 201, answer.text
+    async with database.reading() as connection:
+        assert await connection.fetchval("SELECT count(*) FROM identity.subject_mrn") == 1
+        found = await fetch_subjects_by_mrn(
+            connection, KEYS, [("PUMCH", "A1"), ("PUMCH", spelling)]
+        )
+    assert [each.number for each in found.values()] == ["SSCI-001"] * 2
+
+
+async def test_an_mrn_of_nothing_visible_is_refused(client: httpx.AsyncClient):
+    answer = await client.post(SUBJECTS, json=person(mrn="\u200b\u200b"))
+    assert (answer.status_code, places(answer)) == (422, ["mrn"])
+
+
 async def test_feeds_find_the_subject_by_each_of_its_mrns(
     client: httpx.AsyncClient, database: Database
 ):
@@ -220,7 +268,8 @@ async def test_waiting_messages_are_asked_for_after_the_commit(
     client: httpx.AsyncClient, database: Database, trial: Trial, replay: Replayed
 ):
     await client.post(SUBJECTS, json=person())
-    assert replay.asked == [("PUMCH", mrn_hmac(KEYS, "PUMCH", person()["mrn"]))]
+    numbers = [("PUMCH", person()["mrn"]), (SUBJECT_NUMBER, "SSCI-001")]
+    assert replay.asked == [(authority, mrn_hmac(KEYS, authority, n)) for authority, n in numbers]
 
 
 @pytest.mark.parametrize("path", ["accepted", "refused", "repeated"])
@@ -286,7 +335,7 @@ async def test_the_same_request_under_the_same_key_writes_nothing(
     assert (first.status_code, second.status_code) == (201, 200)
     assert second.json() == first.json() | {"created": False}
     assert await written(database) == before
-    assert len(replay.asked) == 2  # the first may have been lost with the process
+    assert len(replay.asked) == 2 * 2  # the first may have been lost with the process
 
 
 async def written(database: Database) -> tuple[int, int]:
@@ -332,6 +381,20 @@ async def test_the_same_person_at_once_is_enrolled_once(client: httpx.AsyncClien
     answers = await asyncio.gather(*(client.post(SUBJECTS, json=person()) for _ in range(10)))
     assert sorted(each.status_code for each in answers) == [201] + [409] * 9
     assert await members(trial) == ["Patient/SSCI-001"]
+
+
+async def test_one_person_in_many_spellings_and_others_at_once_leave_no_gap(
+    client: httpx.AsyncClient, trial: Trial
+):
+    """Ten requests for one MRN in two spellings, ten for others, all at once."""
+    same = [person(1, mrn=spelling) for spelling in ["A1", "ａ 1"] * 5]
+    others = [person(number) for number in range(2, 12)]
+    bodies = [each for pair in zip(same, others, strict=True) for each in pair]
+    answers = await asyncio.gather(*(client.post(SUBJECTS, json=body) for body in bodies))
+    assert sorted(each.status_code for each in answers) == [201] * 11 + [409] * 9
+    numbers = sorted(each.json()["number"] for each in answers if each.status_code == 201)
+    assert numbers == [f"SSCI-{number:03d}" for number in range(1, 12)]
+    assert sorted(await members(trial)) == [f"Patient/{number}" for number in numbers]
 
 
 async def test_a_failed_enrolment_leaves_nothing_and_no_gap(

@@ -160,10 +160,12 @@ async def test_the_tables_rebuilt_from_fhir_history_are_equal(
 
 APPEND_ONLY = ("identity.subject_identity", "identity.subject_mrn", "identity.override_reason")
 FORBIDDEN = [
-    *(f"DELETE FROM {table}" for table in metadata.tables),
+    *(f"DELETE FROM {table}" for table in metadata.tables if table != "identity.subject_mrn"),
     *(f"TRUNCATE {table}" for table in metadata.tables),
     *(f"UPDATE {table} SET subject = 'x'" for table in metadata.tables),
     *(f"UPDATE {table} SET created = now()" for table in APPEND_ONLY),
+    "UPDATE identity.subject_mrn SET mrn_ciphertext = ''",
+    "UPDATE identity.mrn_change SET changed = now()",
 ]
 
 
@@ -193,7 +195,7 @@ async def test_the_tables_are_as_described(owner: asyncpg.Connection):
         for name, table in sorted(metadata.tables.items())
         for column in table.columns
     ]
-    assert [tuple(row) for row in found] == described
+    assert sorted(map(repr, (tuple(row) for row in found))) == sorted(map(repr, described))
 
 
 def describe(column: sa.Column[Any]) -> tuple[str, str, bool, str | None]:
@@ -201,6 +203,7 @@ def describe(column: sa.Column[Any]) -> tuple[str, str, bool, str | None]:
     kind = {
         sa.Text: "text",
         sa.Integer: "integer",
+        sa.BigInteger: "bigint",
         sa.Numeric: "numeric",
         sa.Boolean: "boolean",
         sa.Date: "date",

@@ -54,22 +54,22 @@ def test_rxa_20_says_whether_it_was_given(status: str, mapped: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "reason", "field"),
     [
-        ({"amount": "two"}, "VALUE_UNPARSABLE", 6),
-        ({"amount": "999"}, "VALUE_IMPLAUSIBLE", 6),
-        ({"unit": "mL"}, "UNIT_DIMENSION", 7),
-        ({"unit": ""}, "UNIT_UNMAPPED", 7),
-        ({"drug": "35302^sirolimus^RXNORM", "unit": "片"}, "UNIT_UNMAPPED", 7),
-        ({"drug": "ASA^阿司匹林^99PUMCH"}, "CODE_UNMAPPED", 5),
-        ({"start": ""}, "TIME_INVALID", 3),
-        ({"status": "ZZ"}, "STATUS_UNMAPPED", 20),
-        ({"action": "X"}, "STATUS_UNMAPPED", 21),
+        ({"amount": "two"}, "VALUE_UNPARSABLE", "RXA-6"),
+        ({"amount": "999"}, "VALUE_IMPLAUSIBLE", "RXA-6"),
+        ({"unit": "mL"}, "UNIT_DIMENSION", "RXA-7"),
+        ({"unit": ""}, "UNIT_UNMAPPED", "RXA-7"),
+        ({"drug": "35302^sirolimus^RXNORM", "unit": "片"}, "UNIT_UNMAPPED", "RXA-7"),
+        ({"drug": "ASA^阿司匹林^99PUMCH"}, "CODE_UNMAPPED", "RXA-5"),
+        ({"start": ""}, "TIME_INVALID", "RXA-3"),
+        ({"status": "ZZ"}, "STATUS_UNMAPPED", "RXA-20"),
+        ({"action": "X"}, "STATUS_UNMAPPED", "RXA-21"),
     ],
 )
 def test_what_cannot_be_mapped_names_its_reason_and_field(
-    fields: dict[str, str], reason: str, field: int
+    fields: dict[str, str], reason: str, field: str
 ) -> None:
     fact = map_one(ras(**fields), HIS)
-    assert (fact.reason, fact.field_number, fact.candidate) == (reason, field, None)
+    assert (fact.reason, fact.field, fact.candidate) == (reason, field, None)
 
 
 def test_background_treatment_is_not_collected_from_the_pharmacy() -> None:

@@ -102,26 +102,26 @@ def test_an_absent_value_becomes_a_data_absent_reason() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason", "field"),
     [
-        ({"value": "1O2"}, "VALUE_UNPARSABLE", 5),
-        ({"value": "1,23"}, "VALUE_UNPARSABLE", 5),
-        ({"value": "38~39"}, "VALUE_UNPARSABLE", 5),
-        ({"value": "++"}, "VALUE_UNPARSABLE", 5),
-        ({"value": "10-20"}, "VALUE_UNPARSABLE", 5),
-        ({"value": "99999"}, "VALUE_IMPLAUSIBLE", 5),
-        ({"value": "-1"}, "VALUE_IMPLAUSIBLE", 5),
-        ({"unit": "109/L"}, "UNIT_UNMAPPED", 6),
-        ({"unit": "ng/mL"}, "UNIT_DIMENSION", 6),
-        ({"f14": "00000000"}, "TIME_INVALID", 14),
-        ({"status": ""}, "STATUS_UNMAPPED", 11),
-        ({"status": "Z"}, "STATUS_UNMAPPED", 11),
-        ({"code": "PLT^血小板^OTHER"}, "CODE_UNMAPPED", 3),
+        ({"value": "1O2"}, "VALUE_UNPARSABLE", "OBX-5"),
+        ({"value": "1,23"}, "VALUE_UNPARSABLE", "OBX-5"),
+        ({"value": "38~39"}, "VALUE_UNPARSABLE", "OBX-5"),
+        ({"value": "++"}, "VALUE_UNPARSABLE", "OBX-5"),
+        ({"value": "10-20"}, "VALUE_UNPARSABLE", "OBX-5"),
+        ({"value": "99999"}, "VALUE_IMPLAUSIBLE", "OBX-5"),
+        ({"value": "-1"}, "VALUE_IMPLAUSIBLE", "OBX-5"),
+        ({"unit": "109/L"}, "UNIT_UNMAPPED", "OBX-6"),
+        ({"unit": "ng/mL"}, "UNIT_DIMENSION", "OBX-6"),
+        ({"f14": "00000000"}, "TIME_INVALID", "OBX-14"),
+        ({"status": ""}, "STATUS_UNMAPPED", "OBX-11"),
+        ({"status": "Z"}, "STATUS_UNMAPPED", "OBX-11"),
+        ({"code": "PLT^血小板^OTHER"}, "CODE_UNMAPPED", "OBX-3"),
     ],
 )
 def test_what_cannot_be_mapped_names_its_reason_and_field(
-    fields: dict[str, str], reason: str, field: int
+    fields: dict[str, str], reason: str, field: str
 ) -> None:
     fact = map_one(oru(**fields))
-    assert (fact.outcome, fact.reason, fact.field_number) == ("quarantined", reason, field)
+    assert (fact.outcome, fact.reason, fact.field) == ("quarantined", reason, field)
     assert fact.candidate is None
 
 
@@ -222,7 +222,7 @@ def test_two_results_that_cannot_be_told_apart_are_not_guessed_at() -> None:
 
 def test_no_order_number_is_readable_in_what_is_stored() -> None:
     fact = map_one(oru(order="ORDER77"))
-    for candidate in (fact.candidate, fact.report):
+    for candidate in (fact.candidate, *fact.companions):
         assert candidate is not None
         assert "ORDER77" not in str(candidate.resource)
 
@@ -251,7 +251,7 @@ def test_without_any_time_of_collection_nothing_is_stored() -> None:
         ["NTE|1|L|血小板聚集"],
         ["NTE|1|L|PLT clumps seen on smear"],
         [obx("PLT-AGG^血小板聚集^99MRC", "阳性", "", f2="ST")],
-        [obx("7796-8^Platelet clump^LN", "Present", "", f2="ST")],
+        [obx("7796-6^Platelet clump^LN", "Present", "", f2="ST")],
         [obx("9999^备注^99ABC", "可见血小板聚集", "", f2="TX")],
     ],
 )

@@ -35,8 +35,9 @@ def test_the_manifest_describes_every_message(tmp_path):
     for line in listed:
         payload = (tmp_path / line["file"]).read_bytes()
         assert hashlib.sha256(payload).hexdigest() == line["sha256"]
-        assert line["file"].endswith(f"-{line['feed']}.hl7")
-    assert len(list(tmp_path.glob("messages/*/*.hl7"))) == written
+        suffix = "json" if line["feed"] == "pumch-crf" else "hl7"
+        assert line["file"].endswith(f"-{line['feed']}.{suffix}")
+    assert len(list(tmp_path.glob("messages/*/*.*"))) == written
 
 
 def test_enrolments_and_bundles_have_one_entry_per_participant(tmp_path):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app.mappings.decoders import DECODERS
+from app.mappings.decoding import check_formats
 from app.mappings.site import SiteError, read_site
 from tests.feed_support import site
 
@@ -26,7 +28,7 @@ def change(folder: Path, file: str, old: str, new: str) -> None:
 
 
 def test_the_shipped_site_loads() -> None:
-    assert set(site().feeds) == {"pumch-lis", "pumch-his"}
+    assert set(site().feeds) >= {"pumch-lis", "pumch-his"}
     found = site().find_test("pumch-lis", "CBC", "PLT", "99MRC")
     assert found is not None
     assert (found.loinc, found.role) == ("777-3", "collected")
@@ -44,6 +46,7 @@ def test_any_change_of_the_data_changes_the_version(folder: Path) -> None:
         ("site.toml", "GB 18030-2000", "MARTIAN", "feeds.pumch-lis.charset"),
         ("site.toml", '"A", "B"', '"A", "?"', "accepted_statuses"),
         ("site.toml", 'title = "Laboratory', 'titel = "Laboratory', "feeds.pumch-lis.title"),
+        ("site.toml", '["hl7v2", ', '["hl7v2", "hl7v2", ', "feeds.pumch-lis.formats"),
         ("site.toml", "[authorities]", "[authorities", "site.toml"),
         ("tests.csv", ",count,10*9/L,", ",count,10*9/M,", "tests.csv line 2"),
         ("tests.csv", ",0,5000,", ",0,many,", "tests.csv line 2: high"),
@@ -70,3 +73,27 @@ def test_a_missing_file_is_told(folder: Path) -> None:
     (folder / "words.csv").unlink()
     with pytest.raises(SiteError, match=r"words\.csv"):
         read_site("pumch", folder)
+
+
+def test_a_feed_of_a_format_that_nothing_reads_stops_the_start(folder: Path) -> None:
+    change(folder, "site.toml", 'formats = ["hl7v2", ', 'formats = ["hl7v2", "telex", ')
+    with pytest.raises(SiteError, match=r"feeds\.pumch-lis\.formats: 'telex' is none of"):
+        check_formats(read_site("pumch", folder), DECODERS)
+
+
+def test_a_feed_without_hl7_needs_no_message_types(folder: Path) -> None:
+    with (folder / "site.toml").open("a", encoding="utf-8") as file:
+        file.write(
+            """
+[feeds.forms]
+title = "Forms"
+formats = ["crf-json"]
+key_authority = "forms"
+charset = "UTF-8"
+zone = "Asia/Shanghai"
+identifier_types = [""]
+accepted_statuses = ["F"]
+empty_status = "F"
+"""
+        )
+    assert read_site("pumch", folder).feeds["forms"].formats == ("crf-json",)

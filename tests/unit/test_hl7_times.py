@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.mappings.elements import Element
 from app.mappings.reasons import Failure, Reason
 from app.mappings.times import Time, parse_time
 
@@ -57,6 +58,6 @@ def test_an_empty_time_is_none(sent: str) -> None:
     ],
 )
 def test_what_is_no_time_is_refused(sent: str) -> None:
-    found = parse_time(sent, SHANGHAI, 14)
+    found = parse_time(sent, SHANGHAI, Element.TIME)
     assert isinstance(found, Failure)
-    assert (found.reason, found.field) == (Reason.TIME_INVALID, 14)
+    assert (found.reason, found.element) == (Reason.TIME_INVALID, Element.TIME)

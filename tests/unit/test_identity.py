@@ -24,7 +24,9 @@ ROTATED = IdentityKeys({"k1": b"1" * 32, "k2": b"2" * 32}, "k2", b"h" * 32)
 OTHERS = IdentityKeys({"k1": b"1" * 32}, "k1", b"i" * 32)
 
 
-@pytest.mark.parametrize("spelling", ["ab00123", " AB00123 ", "ＡＢ００１２３", "AB 00123"])
+@pytest.mark.parametrize(
+    "spelling", ["ab00123", " AB00123 ", "ＡＢ００１２３", "AB 00123", "AB\u200b00123"]
+)
 def test_an_mrn_is_found_in_every_spelling(spelling: str):
     assert mrn_hmac(KEYS, "PUMCH", spelling) == mrn_hmac(KEYS, "PUMCH", "AB00123")
 

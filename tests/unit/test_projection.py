@@ -432,7 +432,8 @@ def test_closing_comes_before_opening():
 
 def test_a_deletion_closes_and_opens_nothing():
     made = [sql for sql, _ in statements(change("delete", 2, None))]
-    assert sorted(made) == sorted([CLOSE["measurement"], CLOSE["activity_score"]])
+    tables = ("measurement", "activity_score", "bleeding")
+    assert sorted(made) == sorted(CLOSE[table] for table in tables)
 
 
 def test_a_correction_that_is_no_longer_of_the_trial_only_closes():

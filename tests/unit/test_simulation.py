@@ -16,6 +16,7 @@ from app.simulation import (
     Message,
     Participant,
     build_bundle,
+    build_case_report_forms,
     build_messages,
     simulate_participants,
 )
@@ -277,3 +278,57 @@ def test_a_bundle_puts_each_resource_under_an_id_of_its_own(crowd):
 def parse(message: Message) -> hl7.Message:
     charset = "gb18030" if b"|GB 18030-2000" in message.payload else "utf-8"
     return hl7.parse(message.payload.decode(charset))
+
+
+# Case report forms
+
+
+def records_of(participants: list[Participant]) -> list[dict[str, object]]:
+    return [
+        record
+        for participant in participants
+        for message in build_case_report_forms(participant)
+        for record in json.loads(message.payload)["records"]
+    ]
+
+
+def test_the_same_seed_gives_the_same_case_report_forms():
+    first, second = (
+        [build_case_report_forms(each) for each in simulate_participants(5, seed=3)]
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_case_report_forms_do_not_move_the_hospitals_messages():
+    (participant,) = simulate_participants(1, seed=5)
+    before = build_messages(participant)
+    build_case_report_forms(participant)
+    assert build_messages(participant) == before
+
+
+def test_adverse_events_come_at_the_published_rates(crowd):
+    events = [record for record in records_of(crowd) if record["form"] == "adverse-event"]
+    having = Counter(term for term, _ in {(record["term"], record["subject"]) for record in events})
+    share = {term: number / len(crowd) for term, number in having.items()}
+    assert 0.11 < share["Mucositis oral"] < 0.50
+    assert 0.15 < share["Hyperlipidemia"] < 0.30
+    assert 0.15 < share["Upper respiratory infection"] < 0.25
+    serious = {record["subject"] for record in events if record["serious"]}
+    assert 0 < len(serious) / len(crowd) <= 0.05
+
+
+def test_every_participant_has_visits_scores_and_an_end(crowd):
+    by_form: dict[str, set[object]] = {}
+    for record in records_of(crowd):
+        by_form.setdefault(str(record["form"]), set()).add(record["subject"])
+    for form in ("visit", "bleeding", "activity-score", "disposition", "home-dose", "prescription"):
+        assert len(by_form[form]) == len(crowd), form
+    assert 0 < len(by_form["rescue-treatment"]) < len(crowd) / 2
+
+
+def test_nothing_is_recorded_before_it_happened(crowd):
+    for record in records_of(crowd):
+        for name in ("onset", "assessed_on", "end"):
+            if name in record and record["form"] != "prescription":
+                assert str(record[name]) <= str(record["recorded"])[:10]

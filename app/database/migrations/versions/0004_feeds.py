@@ -29,7 +29,7 @@ STATEMENTS = (
       charset_used text collate "C" not null,
       charset_mismatch boolean not null,
       batch bytea,
-      constraint message_feed_sha256 unique (feed, sha256)
+      constraint message_feed_format_sha256 unique (feed, format, sha256)
     )
     """,
     "create index message_newest on feeds.message (feed, id desc)",
@@ -80,7 +80,7 @@ STATEMENTS = (
       place text collate "C" not null,
       byte_start integer not null,
       byte_end integer not null,
-      field integer,
+      field text collate "C",
       outcome text collate "C" not null,
       reason text collate "C",
       detail text collate "C" not null,

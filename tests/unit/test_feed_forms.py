@@ -1,0 +1,43 @@
+"""What of a header or an unknown code is shown, and what is not because it may be a person's."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.mappings.ack import addressee_of
+from app.mappings.er7 import Message, parse_message
+from app.mappings.forms import shown_charset, shown_code, shown_system, shown_type, shown_word
+
+
+@pytest.mark.parametrize(
+    ("shown", "text"),
+    [
+        (shown_type, "ORU^R01"),
+        (shown_type, "POOR_IN200901UV"),
+        (shown_charset, "UNICODE UTF-8"),
+        (shown_charset, "GB 18030-2000"),
+        (shown_code, "PLT#2"),
+        (shown_code, "0012345"),
+        (shown_system, "http://loinc.org"),
+        (shown_word, "2.5.1"),
+    ],
+)
+def test_what_has_the_usual_form_is_shown(shown: object, text: str) -> None:
+    assert callable(shown)
+    assert shown(text) == text
+
+
+@pytest.mark.parametrize("shown", [shown_type, shown_code, shown_system, shown_word])
+@pytest.mark.parametrize("text", ["测试甲", "110105194912310021", "TEST PERSON", ""])
+def test_a_name_or_a_long_number_is_not_shown(shown: object, text: str) -> None:
+    assert callable(shown)
+    assert shown(text) == ""
+
+
+def test_an_acknowledgement_does_not_repeat_what_is_no_processing_id_or_version() -> None:
+    message = parse_message(
+        "MSH|^~\\&|A|B|C|D|20190314||ORU^R01|1|测试甲|110105194912310021\r".encode(), "utf-8"
+    )
+    assert isinstance(message, Message)
+    to = addressee_of(message)
+    assert (to.processing_id, to.version) == ("P", "2.5.1")
