@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/fhir+json"
 MAX_PAGES = 10_000
 TICK_SECONDS = 1.0
-STOP_SECONDS = 10.0
 
 
 class Inbox(Protocol):

@@ -214,7 +214,6 @@ def _factor(found: Any, canonical: Any) -> float | None:
         return None
 
 
-EXACT_UCUM = re.compile(r"(?:10\*\d{1,2})?/?[a-zA-Z0-9{}/.*]+")
 UCUM_CODE_LIST = """
 10*9/L 10*3/uL 10*4/uL 10*11/L 10*6/L 10*6/mL 10*3/mm3 /uL /nL /mm3 {cells}/uL ng/mL ng/ml ug/L
 ug/l pg/uL ug/dL mg/L ug/mL mg ug g

@@ -42,14 +42,6 @@ def check_profile(profile: Profile, resource: Json) -> list[Issue]:
     ]
 
 
-def values_at(node: Any, path: Sequence[str], place: str) -> list[Value]:
-    """The values along a path of element names, with their places."""
-    found = [Value(node, place)]
-    for name in path:
-        found = [child for value in found for child in _values(value, name)]
-    return found
-
-
 def _check_children(node: Node, parent: Value) -> Iterator[Issue]:
     for child in node.children:
         values = _values(parent, child.name)
