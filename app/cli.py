@@ -218,8 +218,8 @@ def send(
 
     0: all were accepted · 1: some were not, or are left to be sent · 2: asked wrongly.
     """
-    from app.mappings.sending import Order, Patience, send_files
-    from app.mappings.sending_links import parse_target
+    from app.mappings.sending.links import parse_target
+    from app.mappings.sending.sender import Order, Patience, send_files
 
     order = Order(
         files, parse_target(to, tls_ca, cert, key), Patience(attempts), timeout, rate, resume

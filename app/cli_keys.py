@@ -139,8 +139,8 @@ async def _as_owner(settings: Settings, work: Callable[[Database], Awaitable[Mad
 
 
 async def _count(opened: Database, held: Keys) -> Counts:
-    from app.mappings.inbox import kek_id
-    from app.mappings.rewrapping import count_by_message_key
+    from app.mappings.intake.inbox import kek_id
+    from app.mappings.intake.rewrapping import count_by_message_key
     from app.trial.rewrapping import count_by_identity_key
 
     names = {kek_id(key): id for id, key in held.wrapping.keys.items()}
@@ -174,7 +174,7 @@ async def _begin(opened: Database, path: Path) -> str:
 async def _rewrap(opened: Database, held: Keys) -> int:
     """Encrypts everything under the current keys; how many ciphertexts can't be opened."""
     from app.main import feed_keys, identity_keys
-    from app.mappings.rewrapping import rewrap_messages
+    from app.mappings.intake.rewrapping import rewrap_messages
     from app.trial.rewrapping import rewrap_identity
 
     total = await _stale(opened, held)

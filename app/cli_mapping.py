@@ -21,9 +21,9 @@ from app.terminal import FAILED, DatabaseUrl, DataDir, complain, progress, setti
 
 if TYPE_CHECKING:
     from app.mappings import Site
-    from app.mappings.coverage.routes import LedgerAnswer
-    from app.mappings.mapping_diff import Comparison
-    from app.mappings.mapping_store import MappingStore
+    from app.mappings.activation.diff import Comparison
+    from app.mappings.activation.store import MappingStore
+    from app.mappings.ledger.routes import LedgerAnswer
 
 mapping = typer.Typer(help="The mapping of the hospital's codes, as data.", no_args_is_help=True)
 
@@ -134,7 +134,7 @@ def _store(settings: Settings) -> MappingStore:
 
 def _check(store: MappingStore, folder: Traversable) -> Site:
     """The folder's site; ends the command where something is wrong with it."""
-    from app.mappings.mapping_check import check_folder
+    from app.mappings.activation.check import check_folder
 
     try:
         active = store.load()
@@ -161,7 +161,7 @@ async def _compare(settings: Settings, candidate: Site) -> tuple[str, Comparison
     """The active mapping's version and the difference to it."""
     from app.keys import KeyFile
     from app.main import build_feeds, open_services
-    from app.mappings.mapping_diff import Comparison, compare_inbox, count_messages
+    from app.mappings.activation.diff import Comparison, compare_inbox, count_messages
 
     async with open_services(settings) as services:
         keys = KeyFile(settings.effective_key_file)
@@ -176,7 +176,7 @@ async def _compare(settings: Settings, candidate: Site) -> tuple[str, Comparison
 
 async def _load_terminology(settings: Settings, site: Site) -> int:
     from app.main import open_services
-    from app.mappings.mapping_terminology import load_mapping_terminology
+    from app.mappings.dictionary.terminology import load_mapping_terminology
 
     async with open_services(settings) as services:
         changes = await load_mapping_terminology(services.store, site)
@@ -185,7 +185,7 @@ async def _load_terminology(settings: Settings, site: Site) -> int:
 
 async def _read_ledger(settings: Settings, message: int, kind: Any) -> LedgerAnswer:
     from app.main import open_services
-    from app.mappings.coverage.routes import describe_ledger
+    from app.mappings.ledger.routes import describe_ledger
 
     kinds = ("mapped", "carried", "ignored", "unexplained")
     if kind is not None and kind not in kinds:

@@ -16,7 +16,7 @@ from app.settings import Settings
 from app.terminal import FAILED, REFUSED, DatabaseUrl, DataDir, settings_of, stop
 
 if TYPE_CHECKING:
-    from app.mappings.poller import Round
+    from app.mappings.polling.poller import Round
 
 
 def poll(
@@ -49,8 +49,8 @@ def _tell(told: Round) -> str:
 
 async def _poll(settings: Settings, feed: str, once: bool) -> Sequence[Round]:
     from app.main import open_services, read_polling
-    from app.mappings.poller import Poller
-    from app.mappings.polling_plan import find_plan
+    from app.mappings.polling.plan import find_plan
+    from app.mappings.polling.poller import Poller
 
     async with open_services(settings) as services:
         plan = find_plan(read_polling(settings, services.feeds.site), feed)

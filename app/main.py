@@ -56,11 +56,11 @@ from app.fhir import (
 from app.fhir.openapi import describe_fhir
 from app.keys import KeyFile, Keys, ensure_keys
 from app.mappings import FeedKeys, Feeds, Site, TrialDirectory, load_site
-from app.mappings.mapping_store import MappingStore
-from app.mappings.mapping_terminology import load_mapping_terminology
-from app.mappings.mllp_server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
-from app.mappings.poller import Pollers
-from app.mappings.polling_plan import PollPlan, read_plans
+from app.mappings.activation.store import MappingStore
+from app.mappings.dictionary.terminology import load_mapping_terminology
+from app.mappings.mllp.server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
+from app.mappings.polling.plan import PollPlan, read_plans
+from app.mappings.polling.poller import Pollers
 from app.mappings.routes import build_router as build_feed_router
 from app.mappings.watching.routes import build_metrics_router, is_watching
 from app.mappings.watching.watcher import Watching

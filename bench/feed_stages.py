@@ -14,9 +14,9 @@ from app.database import Database
 from app.main import open_services
 from app.mappings import Feeds
 from app.mappings.context import Context
-from app.mappings.decoders import DECODERS
-from app.mappings.decoding import Receipt, map_message
 from app.mappings.facts import Source
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.formats.decoding import Receipt, map_message
 from app.mappings.subjects import Found, Subject
 from app.settings import Settings
 from bench.feed_messages import blood_count

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from app.mappings.crf_forms import forms
-from app.mappings.crf_schema import build_example
+from app.mappings.crf.forms import forms
+from app.mappings.crf.schema import build_example
 from app.mappings.facts import Fact
 from tests.feed_support import map_bytes
 

@@ -28,9 +28,9 @@ from app.mappings import (
     load_site,
 )
 from app.mappings.context import Context
-from app.mappings.decoders import DECODERS
-from app.mappings.decoding import map_message
 from app.mappings.facts import Fact, Source
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.formats.decoding import map_message
 from app.mappings.subjects import Linked, NumberMerge
 from tests.trial_support import trial_store
 

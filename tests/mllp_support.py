@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.errors import SsciError
-from app.mappings.ack import NOBODY, build_ack
-from app.mappings.mllp import Block, Framing, wrap
-from app.mappings.mllp_answers import code_of, read_reply_to
-from app.mappings.mllp_server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
-from app.mappings.site import FeedSetting
+from app.mappings.dictionary.site import FeedSetting
+from app.mappings.formats.hl7v2.ack import NOBODY, build_ack
+from app.mappings.mllp.answers import code_of, read_reply_to
+from app.mappings.mllp.blocks import Block, Framing, wrap
+from app.mappings.mllp.server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
 from tests.feed_support import HIS, LIS, site
 
 HOST = "127.0.0.1"

@@ -32,7 +32,7 @@ COMPOSITION = frozenset(
 CALLING_OUT = frozenset(
     {
         *("app/demo.py", "app/demo_text.py"),
-        *("app/mappings/sending_links.py", "app/mappings/polling_http.py"),
+        *("app/mappings/sending/links.py", "app/mappings/polling/http.py"),
     }
 )
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.facts import Source
 from app.mappings.reasons import Failure
 from app.mappings.records import Patient
-from app.mappings.site import FeedSetting, Site
 from app.mappings.subjects import Subject
 
 

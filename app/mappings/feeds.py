@@ -21,13 +21,14 @@ from typing import Any
 from app.database import Database, ReadConnection
 from app.errors import Category, SsciError, error
 from app.fhir import Store, unhurried
-from app.mappings.charset import codec_of, decodes
-from app.mappings.decoders import DECODERS
-from app.mappings.decoding import Decoder, Read, Receipt, check_formats
+from app.mappings.dictionary.site import HL7, FeedSetting, Site
 from app.mappings.facts import Fact, Source
+from app.mappings.formats.charset import codec_of, decodes
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.formats.decoding import Decoder, Read, Receipt, check_formats
 from app.mappings.frame import Span
-from app.mappings.idempotency import Idempotency
-from app.mappings.inbox import (
+from app.mappings.intake.idempotency import Idempotency
+from app.mappings.intake.inbox import (
     Claim,
     Content,
     Delivery,
@@ -39,14 +40,13 @@ from app.mappings.inbox import (
     keep_together,
     open_content,
 )
-from app.mappings.joint import End, Ended, process_in_waves
-from app.mappings.lanes import Lanes
-from app.mappings.processing import TRANSIENT, Job, Processor, acknowledge, verdict_of
-from app.mappings.quarantine import Settled, fact_statements, fetch_facts
+from app.mappings.intake.lanes import Lanes
+from app.mappings.parsing.units import load_ucum
 from app.mappings.reasons import Failure, Outcome, Reason
-from app.mappings.site import HL7, FeedSetting, Site
 from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
-from app.mappings.units import load_ucum
+from app.mappings.working.joint import End, Ended, process_in_waves
+from app.mappings.working.processing import TRANSIENT, Job, Processor, acknowledge, verdict_of
+from app.mappings.working.quarantine import Settled, fact_statements, fetch_facts
 
 logger = logging.getLogger(__name__)
 

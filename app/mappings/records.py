@@ -1,6 +1,6 @@
 """What a source says, before any rule: results, doses and patients as texts, whatever their format.
 
-Readers (one per format) make these records; the rules (`results.py`, `administrations.py`) turn
+Readers (one per format) make these records; the rules (`rules/`) turn
 them into facts. Readers resolve escapes and cut outer blanks; they judge nothing. Two vocabularies
 are common to all: status letters are those of HL7 tables 0085 (results), 0123 (reports) and 0322
 (administrations), value types those of table 0125 (`NM`, `SN`, `ST`; '' is text that may hold a

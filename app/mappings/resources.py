@@ -14,13 +14,13 @@ from decimal import Decimal
 from typing import Any
 
 from app.fhir import Json
+from app.mappings.dictionary.site import MedicationEntry, TestEntry
 from app.mappings.facts import ResultOrder, Source
+from app.mappings.parsing.times import Time
+from app.mappings.parsing.units import Unit
+from app.mappings.parsing.values import Absent, Number
 from app.mappings.reasons import Reason
-from app.mappings.site import MedicationEntry, TestEntry
 from app.mappings.subjects import Subject
-from app.mappings.times import Time
-from app.mappings.units import Unit
-from app.mappings.values import Absent, Number
 
 BASE = "https://ssci.example/fhir"
 EXTENSIONS = f"{BASE}/StructureDefinition"

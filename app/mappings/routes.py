@@ -17,14 +17,14 @@ from pydantic import BaseModel, Field
 
 from app.errors import Category, SsciError, error
 from app.fhir import unhurried
-from app.mappings.coverage.routes import add_coverage
-from app.mappings.decoders import DECODERS
-from app.mappings.decoding import Decoder
 from app.mappings.feeds import Answer, Feeds
-from app.mappings.idempotency import HEADER, MAX_LENGTH, StoredAnswer, read_key
-from app.mappings.ledger_rows import fetch_ledger
+from app.mappings.formats.csv.receipts import write_receipt, write_table
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.formats.decoding import Decoder
+from app.mappings.intake.idempotency import HEADER, MAX_LENGTH, StoredAnswer, read_key
+from app.mappings.ledger.routes import add_coverage
+from app.mappings.ledger.rows import fetch_ledger
 from app.mappings.reasons import Failure, Reason
-from app.mappings.receipts import write_receipt, write_table
 from app.mappings.watching.answers import FactAnswer
 from app.mappings.watching.routes import add_watching
 

@@ -12,10 +12,10 @@ from datetime import date, datetime
 from typing import Literal, Protocol
 
 from app.database import ReadConnection, WriteConnection
+from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element
 from app.mappings.reasons import Failure, Reason
 from app.mappings.records import PatientRecord
-from app.mappings.site import FeedSetting, Site
 from app.trial import (
     SUBJECT_NUMBER,
     EnrolledSubject,

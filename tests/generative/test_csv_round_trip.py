@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.mappings.delimited import find_rows
 from app.mappings.facts import Fact
-from app.mappings.json_decoder import EXAMPLE, read_items
-from app.mappings.spreadsheet import read_table
+from app.mappings.formats.csv.delimited import find_rows
+from app.mappings.formats.csv.spreadsheet import read_table
+from app.mappings.formats.json.decoder import EXAMPLE, read_items
 from tests.feed_support import HIS, LIS, map_bytes, site
 from tests.table_support import dose, result, table
 

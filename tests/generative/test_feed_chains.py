@@ -9,8 +9,8 @@ from itertools import permutations
 import pytest
 
 from app.fhir import Json
-from app.mappings.decisions import decide
 from app.mappings.facts import Candidate
+from app.mappings.working.decisions import decide
 from tests.feed_support import map_one, oru
 
 STATUSES = {

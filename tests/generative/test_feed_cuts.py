@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from app.fhir import dump_json
-from app.mappings.er7 import Message, parse_message
 from app.mappings.facts import Fact
-from app.mappings.json_decoder import JSON as JSON_RESULTS
+from app.mappings.formats.hl7v2.er7 import Message, parse_message
+from app.mappings.formats.json.decoder import JSON as JSON_RESULTS
 from tests.crf_support import CRF, CSV, JSON, as_csv, as_json, record
 from tests.feed_support import (
     HIS,

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.fhir import Json
-from app.mappings.decisions import decide
 from app.mappings.facts import Candidate
+from app.mappings.working.decisions import decide
 from tests.feed_support import map_one, oru, resource_of, value_of
 
 

@@ -9,7 +9,7 @@ import random
 import re
 from decimal import Decimal
 
-from app.mappings.units import Unit, parse_unit
+from app.mappings.parsing.units import Unit, parse_unit
 
 PREFIXES = {
     "k": 3,

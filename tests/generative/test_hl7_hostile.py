@@ -15,10 +15,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.mappings.er7 import Message, Separators, parse_message, unescape
+from app.mappings.formats.hl7v2.er7 import Message, Separators, parse_message, unescape
 from app.mappings.frame import find_frames, has_more_headers
+from app.mappings.parsing.units import CLASSES, load_ucum, parse_unit
 from app.mappings.reasons import Failure, Reason
-from app.mappings.units import CLASSES, load_ucum, parse_unit
 from tests.feed_support import map_bytes, message, msh, obr, obx, pid
 
 MEGABYTE = 1_000_000

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.mappings.er7 import Message, Separators, Unreadable, field_span, parse_message, unescape
+from app.mappings.formats.hl7v2.er7 import (
+    Message,
+    Separators,
+    Unreadable,
+    field_span,
+    parse_message,
+    unescape,
+)
 from app.mappings.frame import find_frames
 from tests.feed_support import map_bytes, message, msh, obr, obx, oru, pid
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mappings.mllp import Block, Event, Framing, wrap
+from app.mappings.mllp.blocks import Block, Event, Framing, wrap
 
 LIMIT = 24
 PIECES = [

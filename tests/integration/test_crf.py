@@ -11,8 +11,8 @@ import pytest
 from app.database import Database
 from app.fhir import dump_json
 from app.mappings import Feeds, TrialDirectory
-from app.mappings.crf_forms import forms
-from app.mappings.crf_schema import write_template
+from app.mappings.crf.forms import forms
+from app.mappings.crf.schema import write_template
 from tests.crf_support import CRF, as_csv, as_json, record
 from tests.feed_support import FEED_KEYS, Clock, Hospital, hospital, site
 from tests.fhir_support import fhir_client

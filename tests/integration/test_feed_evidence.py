@@ -21,9 +21,9 @@ import pytest
 from app.database import Database, EmbeddedServer, migrate, start_embedded
 from app.fhir import dump_json
 from app.mappings import Feeds, TrialDirectory
-from app.mappings.json_decoder import JSON as JSON_RESULTS
-from app.mappings.mllp import wrap
-from app.mappings.xml_decoder import V3XML
+from app.mappings.formats.json.decoder import JSON as JSON_RESULTS
+from app.mappings.formats.v3xml.decoder import V3XML
+from app.mappings.mllp.blocks import wrap
 from tests.conftest import SMALL, Dsns
 from tests.crf_support import CRF, as_csv, as_json, record
 from tests.feed_support import (

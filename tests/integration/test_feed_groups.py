@@ -15,10 +15,10 @@ from app.errors import Category, error
 from app.fhir import parse_json
 from app.mappings import FeedKeys, Feeds
 from app.mappings import feeds as feeds_module
-from app.mappings import inbox as inbox_module
-from app.mappings.joint import process_in_waves
-from app.mappings.processing import Job, Processor
+from app.mappings.intake import inbox as inbox_module
 from app.mappings.subjects import Subject
+from app.mappings.working.joint import process_in_waves
+from app.mappings.working.processing import Job, Processor
 from tests.feed_support import (
     ER7,
     FEED_KEYS,

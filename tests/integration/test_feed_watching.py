@@ -15,7 +15,7 @@ import pytest
 from app.database import Database
 from app.errors import SsciError
 from app.mappings import Feeds
-from app.mappings.site import Site
+from app.mappings.dictionary.site import Site
 from app.mappings.watching.browsing import MessageFilter, order_tokens
 from app.mappings.watching.moments import parse_received
 from app.mappings.watching.rehearsal import Tally, rehearse

@@ -16,15 +16,15 @@ from app.fhir import Caller, Delete, Operation, Revise
 from app.mappings import FeedKeys, Feeds, TrialDirectory
 from app.mappings import feeds as feeds_module
 from app.mappings.context import Context, Resolutions
-from app.mappings.decoding import Read, acknowledge_json
 from app.mappings.facts import Candidate, Fact, ResultOrder
-from app.mappings.hl7_decoder import HL7V2
-from app.mappings.inbox import fetch_content
-from app.mappings.processing import Processor
+from app.mappings.formats.decoding import Read, acknowledge_json
+from app.mappings.formats.hl7v2.decoder import HL7V2
+from app.mappings.intake.inbox import fetch_content
 from app.mappings.resources import build_common_extensions
-from app.mappings.results import read_instant
+from app.mappings.rules.results import read_instant
 from app.mappings.subjects import Subject
 from app.mappings.tables import metadata
+from app.mappings.working.processing import Processor
 from app.simulation import build_messages, simulate_participants
 from app.trial import HashedMrn, Trial
 from tests.feed_support import (

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.database import Database
-from app.mappings.xml_decoder import EXAMPLE as V3_EXAMPLE
+from app.mappings.formats.v3xml.decoder import EXAMPLE as V3_EXAMPLE
 from tests.feed_support import (
     HIS,
     LIS,

@@ -10,8 +10,8 @@ import pytest
 
 from app.database import Database
 from app.mappings import FeedKeys, Feeds
-from app.mappings.inbox import fetch_content, kek_id
-from app.mappings.rewrapping import count_by_message_key, rewrap_messages
+from app.mappings.intake.inbox import fetch_content, kek_id
+from app.mappings.intake.rewrapping import count_by_message_key, rewrap_messages
 from app.trial import IdentityKeys, fetch_subjects_by_mrn, mrn_hmac
 from app.trial import rewrapping as identity_rewrapping
 from app.trial.identity import (

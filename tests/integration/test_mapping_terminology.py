@@ -6,7 +6,7 @@ import pytest
 
 from app.database import Database
 from app.fhir import Json
-from app.mappings.mapping_terminology import build_terminology, load_mapping_terminology
+from app.mappings.dictionary.terminology import build_terminology, load_mapping_terminology
 from tests.feed_support import CALLER, site
 from tests.fhir_support import fhir_client
 from tests.trial_support import trial_store

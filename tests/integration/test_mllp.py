@@ -15,9 +15,9 @@ import pytest
 
 from app.database import Database
 from app.errors import Category, SsciError, error
-from app.mappings import mllp_server
-from app.mappings.mllp import wrap
-from app.mappings.mllp_server import MllpPlan, MllpPort, MllpServer, MllpTls, describe_counts
+from app.mappings.mllp import server as mllp_server
+from app.mappings.mllp.blocks import wrap
+from app.mappings.mllp.server import MllpPlan, MllpPort, MllpServer, MllpTls, describe_counts
 from tests.feed_support import HIS, LIS, Hospital, hospital, message, msh, obr, obx, oru, pid, ras
 from tests.mllp_support import (
     HOST,

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.mappings.mllp import wrap
+from app.mappings.mllp.blocks import wrap
 from tests.conftest import Dsns
 from tests.feed_support import oru, ras
 

@@ -19,10 +19,10 @@ import uvicorn
 from app.database import Database, EmbeddedServer
 from app.errors import Category, error
 from app.fhir import Caller, FhirApp, FhirSettings, Store, Update
-from app.mappings.poller import Poller, Pollers, Round
-from app.mappings.polling_http import HisClient, Patience
-from app.mappings.polling_plan import OAuth, PollPlan
-from app.mappings.polling_state import fetch_states
+from app.mappings.polling.http import HisClient, Patience
+from app.mappings.polling.plan import OAuth, PollPlan
+from app.mappings.polling.poller import Poller, Pollers, Round
+from app.mappings.polling.state import fetch_states
 from tests.conftest import SMALL, TEMPLATE, _other_database
 from tests.feed_support import CALLER, LIS, STRANGER, Hospital, hospital
 from tests.fhir_feed_support import HIS_BASE, dump, observation, patient, report

@@ -16,10 +16,10 @@ import respx
 
 from app.database import Database
 from app.errors import Category, SsciError, error
-from app.mappings.mllp import Block, Framing, wrap
-from app.mappings.sending import Patience, Sender, Summary
-from app.mappings.sending_links import open_link, parse_target
-from app.mappings.sending_sources import Record, read_outgoing
+from app.mappings.mllp.blocks import Block, Framing, wrap
+from app.mappings.sending.links import open_link, parse_target
+from app.mappings.sending.sender import Patience, Sender, Summary
+from app.mappings.sending.sources import Record, read_outgoing
 from tests.feed_support import LIS, hospital, message, msh, oru
 from tests.mllp_support import HOST, MemoryInbox, listening, make_certificates
 

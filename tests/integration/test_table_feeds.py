@@ -15,7 +15,7 @@ import pytest
 from app.database import Database
 from app.errors import Category, error
 from app.fhir import Store
-from app.mappings import processing
+from app.mappings.working import processing
 from tests.feed_support import (
     HIS,
     LIS,

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from app.mappings.crf_codes import items_of, load_activity_items, load_terms, load_treatments
-from app.mappings.crf_forms import forms
-from app.mappings.crf_json import EXAMPLE
-from app.mappings.crf_schema import build_form_schema, write_template
+from app.mappings.crf.codes import items_of, load_activity_items, load_terms, load_treatments
+from app.mappings.crf.forms import forms
+from app.mappings.crf.json_decoder import EXAMPLE
+from app.mappings.crf.schema import build_form_schema, write_template
 from app.mappings.reasons import Outcome, Reason
 from app.trial import build_study
 from tests.crf_support import CRF, CSV, JSON, as_csv, as_json, map_record, record

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.fhir import Json
-from app.mappings.decisions import Decision, decide
+from app.mappings.working.decisions import Decision, decide
 from tests.feed_support import map_one, oru, resource_of
 
 

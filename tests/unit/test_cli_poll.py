@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.cli_poll import _tell
-from app.mappings.poller import Round
+from app.mappings.polling.poller import Round
 
 
 def test_without_a_file_of_servers_it_says_what_to_set(

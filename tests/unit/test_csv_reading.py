@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.mappings.columns import Header
-from app.mappings.delimited import find_rows
-from app.mappings.receipts import write_table
-from app.mappings.row_records import read_birth_date, read_time
-from app.mappings.spreadsheet import MAX_ROWS, Table, read_table
+from app.mappings.dictionary.columns import Header
+from app.mappings.formats.csv.delimited import find_rows
+from app.mappings.formats.csv.receipts import write_table
+from app.mappings.formats.csv.spreadsheet import MAX_ROWS, Table, read_table
+from app.mappings.formats.row_records import read_birth_date, read_time
 from tests.feed_support import LIS, site
 from tests.table_support import result, table, write
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from app.mappings.facts import Fact
 from app.mappings.frame import Span
-from app.mappings.quarantine import Settled
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.watching.alerts import GROUPS, PERIOD_SECONDS, SILENT, Alerts
 from app.mappings.watching.metrics import build_exposition
 from app.mappings.watching.status import FeedStatus, OpenItems
+from app.mappings.working.quarantine import Settled
 
 NOW = datetime(2019, 3, 14, 3, tzinfo=UTC)
 

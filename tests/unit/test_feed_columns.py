@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.mappings.site import SiteError, read_site
+from app.mappings.dictionary.site import SiteError, read_site
 
 
 @pytest.fixture

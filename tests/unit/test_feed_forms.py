@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.mappings.ack import addressee_of
-from app.mappings.er7 import Message, parse_message
+from app.mappings.formats.hl7v2.ack import addressee_of
+from app.mappings.formats.hl7v2.er7 import Message, parse_message
 from app.mappings.forms import shown_charset, shown_code, shown_system, shown_type, shown_word
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import SsciError
-from app.mappings.inbox import FeedKeys, seal, unseal
+from app.mappings.intake.inbox import FeedKeys, seal, unseal
 
 KEYS = FeedKeys(b"k" * 32, b"r" * 32)
 DIGEST = b"d" * 32

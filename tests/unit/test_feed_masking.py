@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mappings.er7 import Message, parse_message
+from app.mappings.formats.hl7v2.er7 import Message, parse_message
 from app.mappings.watching.masking import TIME as TIME_FORM
 from app.mappings.watching.masking import Masked, fits, mask
 from app.mappings.watching.masks import CUTS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.mappings.decoders import DECODERS
-from app.mappings.decoding import check_formats
-from app.mappings.site import SiteError, read_site
+from app.mappings.dictionary.site import SiteError, read_site
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.formats.decoding import check_formats
 from tests.feed_support import site
 
 

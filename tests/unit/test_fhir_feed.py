@@ -8,7 +8,7 @@ import pytest
 
 from app.fhir import dump_json
 from app.mappings.facts import Fact
-from app.mappings.fhir_decoder import read_fhir
+from app.mappings.formats.fhir.decoder import read_fhir
 from app.mappings.reasons import Outcome, Reason
 from app.mappings.subjects import PatientClaim
 from tests.feed_support import (

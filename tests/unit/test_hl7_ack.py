@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.mappings.ack import _location, addressee_of, build_ack, failures_of
-from app.mappings.er7 import Message, parse_message
+from app.mappings.formats.hl7v2.ack import _location, addressee_of, build_ack, failures_of
+from app.mappings.formats.hl7v2.er7 import Message, parse_message
 from app.mappings.reasons import Failure, Outcome, Reason, hl7_error
 from app.mappings.subjects import Subject
 from tests.feed_support import SUBJECT, map_bytes, message, msh, obr, obx, oru, pid

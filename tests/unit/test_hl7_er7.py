@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from app.mappings.er7 import Message, Separators, Unreadable, field_span, parse_message, unescape
+from app.mappings.formats.hl7v2.er7 import (
+    Message,
+    Separators,
+    Unreadable,
+    field_span,
+    parse_message,
+    unescape,
+)
 from app.mappings.frame import find_frames
 from tests.feed_support import message, msh, obr, obx, pid
 

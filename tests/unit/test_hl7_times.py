@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from app.mappings.elements import Element
+from app.mappings.parsing.times import Time, parse_time
 from app.mappings.reasons import Failure, Reason
-from app.mappings.times import Time, parse_time
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 

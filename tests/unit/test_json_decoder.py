@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from app.mappings.facts import Fact
-from app.mappings.json_decoder import EXAMPLE, read_items
-from app.mappings.json_shape import DELIVERY, RESULT
+from app.mappings.formats.json.decoder import EXAMPLE, read_items
+from app.mappings.formats.json.shape import DELIVERY, RESULT
 from app.mappings.reasons import Outcome, Reason
 from tests.feed_support import LIS, MRN, map_bytes, map_one, oru, resource_of, value_of
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.mappings.lanes import Lanes
+from app.mappings.intake.lanes import Lanes
 
 
 class Doubling:

@@ -8,16 +8,17 @@ from typing import ClassVar
 
 import pytest
 
-from app.mappings import Found, er7
+from app.mappings import Found
 from app.mappings.context import Context
-from app.mappings.decoders import DECODERS
-from app.mappings.decoding import map_message
-from app.mappings.er7 import Segment
 from app.mappings.facts import Source
-from app.mappings.hl7_reads import READS, find_reads
-from app.mappings.ledger import Ledger, build_ledger, list_entries
-from app.mappings.ledger_rules import LedgerRow, build_rules
-from app.mappings.places import Place, parse_place
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.formats.decoding import map_message
+from app.mappings.formats.hl7v2 import er7
+from app.mappings.formats.hl7v2.er7 import Segment
+from app.mappings.formats.hl7v2.places import Place, parse_place
+from app.mappings.formats.hl7v2.reads import READS, find_reads
+from app.mappings.ledger.leaves import Ledger, build_ledger, list_entries
+from app.mappings.ledger.rules import LedgerRow, build_rules
 from app.simulation import build_messages, simulate_participants
 from tests.feed_support import (
     FEED_KEYS,

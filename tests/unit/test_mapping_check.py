@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from app.mappings.activation.check import check_folder, is_loinc
+from app.mappings.activation.diff import compare_facts
 from app.mappings.facts import Fact
-from app.mappings.mapping_check import check_folder, is_loinc
-from app.mappings.mapping_diff import compare_facts
 from app.mappings.reasons import Failure, Reason
 from tests.feed_support import map_one, oru, site
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.mappings.ack import NOBODY, build_ack
-from app.mappings.mllp_answers import (
+from app.mappings.formats.hl7v2.ack import NOBODY, build_ack
+from app.mappings.mllp.answers import (
     NOT_KEPT,
     build_refusal,
     code_of,

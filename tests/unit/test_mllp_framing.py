@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.mappings.mllp import Block, Event, Framing, HalfBlock, TooLarge, wrap
+from app.mappings.mllp.blocks import Block, Event, Framing, HalfBlock, TooLarge, wrap
 
 ONE = b"MSH|^~\\&|LIS\rPID|1\r"
 TWO = b"MSH|^~\\&|HIS\rPID|2\r"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import SsciError
-from app.mappings.polling_http import read_retry_after
-from app.mappings.polling_pages import PollFailure, build_first_url, read_page
-from app.mappings.polling_plan import PollPlan, find_plan, read_plans
+from app.mappings.polling.http import read_retry_after
+from app.mappings.polling.pages import PollFailure, build_first_url, read_page
+from app.mappings.polling.plan import PollPlan, find_plan, read_plans
 from tests.feed_support import site
 from tests.fhir_feed_support import HIS_BASE, bundle, dump, observation, patient
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import SsciError
-from app.mappings.mllp import wrap
-from app.mappings.sending_links import Reply, is_answer, parse_target, read_reply
-from app.mappings.sending_sources import Record, find_files, read_messages, read_outgoing
+from app.mappings.mllp.blocks import wrap
+from app.mappings.sending.links import Reply, is_answer, parse_target, read_reply
+from app.mappings.sending.sources import Record, find_files, read_messages, read_outgoing
 from tests.feed_support import message, msh, oru
 
 ONE, TWO = oru(id="1"), oru(id="2")

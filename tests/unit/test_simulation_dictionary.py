@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.mappings.site import Site, load_site
-from app.mappings.units import Unit, parse_unit
+from app.mappings.dictionary.site import Site, load_site
+from app.mappings.parsing.units import Unit, parse_unit
 from app.simulation import LIS, PHARMACY, panel
 
 

@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
+from app.mappings.parsing.units import Approval, Unit, normalise, parse_unit
 from app.mappings.reasons import Failure, Reason
-from app.mappings.units import Approval, Unit, normalise, parse_unit
 
 SAME_TEXTS = "ng/mL ug/L µg/L μg/l mcg/L pg/uL ng/cc 纳克/毫升 ng/ml"
 SAME = SAME_TEXTS.split()

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.mappings.decoding import Receipt
 from app.mappings.facts import Fact
+from app.mappings.formats.decoding import Receipt
+from app.mappings.formats.v3xml.ack import acknowledge_v3
+from app.mappings.formats.v3xml.decoder import EXAMPLE, read_v3
+from app.mappings.formats.v3xml.elements import Malformed, XmlElement, parse_elements
 from app.mappings.reasons import Outcome, Reason
-from app.mappings.xml_ack import acknowledge_v3
-from app.mappings.xml_decoder import EXAMPLE, read_v3
-from app.mappings.xml_elements import Malformed, XmlElement, parse_elements
 from tests.feed_support import LIS, MRN, map_bytes, message, msh, obr, obx, pid, resource_of, site
 
 VALUE = '<value xsi:type="PQ" value="38" unit="10*9/L"/>'

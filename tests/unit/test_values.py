@@ -6,8 +6,16 @@ from decimal import Decimal
 
 import pytest
 
+from app.mappings.parsing.values import (
+    Absent,
+    Number,
+    Ordinal,
+    Ratio,
+    Span,
+    parse_text,
+    parse_value,
+)
 from app.mappings.reasons import Failure, Reason
-from app.mappings.values import Absent, Number, Ordinal, Ratio, Span, parse_text, parse_value
 from tests.feed_support import site
 
 WORDS = site().words.absent

@@ -6,7 +6,7 @@ import pytest
 
 from app.mappings.facts import Fact
 from app.mappings.subjects import Subject
-from app.mappings.waves import MAX_FACTS, Wave, touched_by
+from app.mappings.working.waves import MAX_FACTS, Wave, touched_by
 from tests.feed_support import HIS, STRANGER, adt, map_bytes, oml, oru, ras
 
 OTHER = Subject("SSCI-002", "Patient/SSCI-002", synthetic=True)

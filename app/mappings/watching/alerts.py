@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from app.mappings.quarantine import Settled
 from app.mappings.reasons import Reason
+from app.mappings.working.quarantine import Settled
 
 PERIOD_SECONDS = 3600.0
 

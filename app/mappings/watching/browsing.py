@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from app.database import ReadConnection
-from app.mappings.quarantine import FACT_COLUMNS
+from app.mappings.dictionary.site import FeedSetting
 from app.mappings.result_key import keyed_token
-from app.mappings.site import FeedSetting
+from app.mappings.working.quarantine import FACT_COLUMNS
 
 FactState = Literal["open", "resolved", "dismissed"]
 MessageState = Literal["pending", "done", "open", "resolved", "dismissed"]

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from app.mappings.columns import Columns, fold_name
-from app.mappings.site import FeedSetting, Site
-from app.mappings.spreadsheet import Table, read_table
+from app.mappings.dictionary.columns import Columns, fold_name
+from app.mappings.dictionary.site import FeedSetting, Site
+from app.mappings.formats.csv.spreadsheet import Table, read_table
 from app.mappings.watching.masking import (
     AMOUNT,
     CODED,

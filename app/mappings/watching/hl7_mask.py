@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from app.mappings.er7 import Message, Segment, Separators, Unreadable, parse_message
+from app.mappings.dictionary.site import FeedSetting, Site
+from app.mappings.formats.hl7v2.er7 import Message, Segment, Separators, Unreadable, parse_message
 from app.mappings.frame import KNOWN_SEGMENTS
-from app.mappings.site import FeedSetting, Site
 from app.mappings.watching.masking import (
     AMOUNT,
     CODED,

@@ -1,7 +1,7 @@
 """Which values of a JSON message are shown: those under keys that are known to name nobody.
 
-Two lists: of the documented results (`json_shape.py`), and of FHIR resources, by the key and the
-one above it. All other values, and keys that neither knows, are masked.
+Two lists: of the documented results (`formats/json/shape.py`), and of FHIR resources, by the key
+and the one above it. All other values, and keys that neither knows, are masked.
 https://www.rfc-editor.org/rfc/rfc8259
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from app.mappings.site import FeedSetting, Site
+from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.watching.masking import (
     CODED,
     HEADING,

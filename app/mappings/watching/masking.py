@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from app.mappings.site import FeedSetting, Site, Words
-from app.mappings.values import ORDINALS, fold, fold_word
+from app.mappings.dictionary.site import FeedSetting, Site, Words
+from app.mappings.parsing.values import ORDINALS, fold, fold_word
 
 MASK = "*"
 LINE_ENDS = "\r\n"

@@ -2,7 +2,7 @@
 
 Each message is mapped as it would be now and decided against what is stored; what an earlier
 message of the same dry run would have written counts as stored. The same rules decide as in earnest
-(`decisions.py`); the Provenance that comes with every writing is not counted.
+(`working/decisions.py`); the Provenance that comes with every writing is not counted.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from app.errors import SsciError
 from app.fhir import Caller, Json, Operation, Revise, parse_json
 from app.mappings.facts import Fact
 from app.mappings.feeds import Feeds
-from app.mappings.processing import Key, Run, build_operations
-from app.mappings.quarantine import OPEN_OUTCOMES
 from app.mappings.reasons import Outcome
-from app.mappings.relocation import relocate
 from app.mappings.watching.selection import Selection, check_selection, select_replayed
+from app.mappings.working.processing import Key, Run, build_operations
+from app.mappings.working.quarantine import OPEN_OUTCOMES
+from app.mappings.working.relocation import relocate
 
 CALLER = Caller("feeds")
 FAILING = OPEN_OUTCOMES - {Outcome.REVIEW}

@@ -18,11 +18,11 @@ from app.database import Database, ReadConnection
 from app.errors import Category, SsciError, error
 from app.fhir import Caller, parse_json
 from app.mappings.feeds import Feeds
-from app.mappings.processing import TRANSIENT
 from app.mappings.result_key import keyed_id
 from app.mappings.watching.dismissals import MAX_PERSON, MAX_REASON, checked_text
 from app.mappings.watching.rehearsal import FAILING, Tally
 from app.mappings.watching.selection import Selection, check_selection, select_replayed
+from app.mappings.working.processing import TRANSIENT
 
 logger = logging.getLogger(__name__)
 

@@ -14,10 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.database import ReadConnection
 from app.errors import Category, error
-from app.mappings.decoders import DECODERS
 from app.mappings.feeds import Feeds
-from app.mappings.polling_state import fetch_states
-from app.mappings.quarantine import fetch_facts
+from app.mappings.formats.decoders import DECODERS
+from app.mappings.polling.state import fetch_states
 from app.mappings.reasons import Reason
 from app.mappings.watching.answers import (
     ContentAnswer,
@@ -74,6 +73,7 @@ from app.mappings.watching.replays import (
 from app.mappings.watching.selection import MAX_MESSAGES_NAMED, Selection
 from app.mappings.watching.status import fetch_status
 from app.mappings.watching.watcher import Watching
+from app.mappings.working.quarantine import fetch_facts
 
 MAX_PAGE = 200
 MAX_REHEARSED = 10_000

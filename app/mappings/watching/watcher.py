@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 
 from app.errors import SsciError
 from app.mappings.feeds import Feeds
-from app.mappings.quarantine import Settled
 from app.mappings.reasons import Outcome
 from app.mappings.watching.alerts import Alerts
 from app.mappings.watching.metrics import build_exposition
 from app.mappings.watching.replays import Replayer
 from app.mappings.watching.status import FeedStatus, fetch_status
+from app.mappings.working.quarantine import Settled
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Tables as hospitals export and spreadsheets save them; receipts as tables for the sender."""

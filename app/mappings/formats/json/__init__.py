@@ -1,0 +1,1 @@
+"""Results pushed as JSON: the documented shape, and the bytes that each member stands on."""

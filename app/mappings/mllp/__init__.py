@@ -1,0 +1,1 @@
+"""MLLP: blocks in a stream, the listener for hospital systems, the transport's own answers."""

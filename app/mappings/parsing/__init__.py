@@ -1,0 +1,3 @@
+"""Texts as sent → numbers, units, times, statuses, frequencies. What can't be read is a failure
+with its reason, never a guess.
+"""

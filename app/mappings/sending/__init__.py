@@ -1,0 +1,1 @@
+"""Sending messages to a receiver, over MLLP or HTTP, each until it is acknowledged."""
