@@ -76,11 +76,12 @@ REPORT_STATUSES = {
     "I": "registered",
     "O": "registered",
     "P": "preliminary",
-    "R": "preliminary",
+    "R": "partial",
     "S": "registered",
     "X": "cancelled",
 }
-"""OBR-25 (HL7 table 0123) → DiagnosticReport.status; anything else is unknown."""
+"""OBR-25 (HL7 table 0123) → DiagnosticReport.status, as HL7's v2-to-FHIR maps it, and A, which it
+leaves open; anything else is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -468,6 +468,20 @@ def test_a_prescription_stands_as_the_server_says(status, stored):
     assert resource_of(fact_of(prescription(status=status), feed=HIS))["status"] == stored
 
 
+@pytest.mark.parametrize("status", ["active", "on-hold", "revoked", "completed"])
+def test_a_laboratory_order_stands_as_the_server_says(status):
+    service = {
+        "resourceType": "ServiceRequest",
+        "id": "Q",
+        "status": status,
+        "intent": "order",
+        "identifier": [identifier(PLACERS, "P-L1")],
+        "code": concept(CODES, "CBC"),
+        "subject": {"reference": "Patient/17"},
+    }
+    assert resource_of(fact_of(service, feed=HIS))["status"] == status
+
+
 def test_a_visit_is_carried_by_class_and_period():
     stored = resource_of(fact_of(encounter(), feed=HIS))
     assert (stored["status"], stored["class"]["code"]) == ("finished", "IMP")

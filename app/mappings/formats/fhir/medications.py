@@ -76,10 +76,11 @@ STATES: Mapping[str, str] = MappingProxyType(
         "cancelled": "CA",
         "completed": "CM",
         "entered-in-error": "ER",
-        "stopped": "DC",
+        **dict.fromkeys(("stopped", "revoked"), "DC"),
     }
 )
-"""MedicationRequest.status and ServiceRequest.status → HL7 table 0038."""
+"""MedicationRequest.status and ServiceRequest.status → HL7 table 0038; an order for a test ends as
+`revoked`, one for a drug as `stopped`."""
 AS_IT_STANDS = "XO"
 """A resource describes its order and tells how it stands (HL7 table 0119)."""
 UNITS: Mapping[str, str] = MappingProxyType(
