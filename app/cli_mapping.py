@@ -186,6 +186,7 @@ async def _load_terminology(settings: Settings, site: Site) -> int:
 async def _read_ledger(settings: Settings, message: int, kind: Any) -> LedgerAnswer:
     from app.main import open_services
     from app.mappings.ledger.routes import describe_ledger
+    from app.mappings.ledger.view import Ledgers
 
     kinds = ("mapped", "carried", "ignored", "unexplained")
     if kind is not None and kind not in kinds:
@@ -195,7 +196,7 @@ async def _read_ledger(settings: Settings, message: int, kind: Any) -> LedgerAns
             feed = await connection.fetchval(
                 "SELECT feed FROM feeds.message WHERE id = $1", message
             )
-        return await describe_ledger(services.feeds, str(feed), message, kind)
+        return await describe_ledger(Ledgers(services.feeds), str(feed), message, kind)
 
 
 # What is told of a comparison

@@ -23,7 +23,7 @@ from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.decoding import Decoder
 from app.mappings.intake.idempotency import HEADER, MAX_LENGTH, StoredAnswer, read_key
 from app.mappings.ledger.routes import add_coverage
-from app.mappings.ledger.rows import fetch_ledger
+from app.mappings.ledger.view import Ledgers
 from app.mappings.reasons import Failure, Reason
 from app.mappings.watching.answers import FactAnswer
 from app.mappings.watching.routes import add_watching
@@ -57,8 +57,9 @@ def build_router(feeds: Feeds) -> APIRouter:
         if not decoder.address:
             _add_receiving(router, feeds, decoder)
     _add_template(router, feeds)
-    add_watching(router, feeds, fetch_ledger)
-    add_coverage(router, feeds)
+    ledgers = Ledgers(feeds)
+    add_watching(router, feeds, ledgers.summarise)
+    add_coverage(router, feeds, ledgers)
     return router
 
 

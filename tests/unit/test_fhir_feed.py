@@ -522,3 +522,24 @@ def test_what_an_order_stands_beside_its_results_for_is_its_number():
 def test_the_same_said_twice_in_a_bundle_is_stored_once():
     found = facts_of(patient(), observation(), observation("10"), report(results=("9", "10")))
     assert found["entry[2]"].outcome is Outcome.UNCHANGED
+
+
+@pytest.mark.parametrize("component", [None, [None], {"a": 1}, 7])
+def test_a_component_of_what_has_none_harms_nothing(component):
+    fact = facts_of(patient(component=component), observation())["entry[1]"]
+    assert fact.candidate is not None
+
+
+@pytest.mark.parametrize("subject", [[7], "x", {"reference": 7}, {"identifier": [1]}])
+def test_a_subject_that_is_no_reference_harms_nothing(subject):
+    basic = {"resourceType": "Basic", "id": "B", "subject": subject, "contained": [7]}
+    assert facts_of(basic, observation())["entry[0]"].outcome is Outcome.NOT_COLLECTED
+
+
+@pytest.mark.parametrize("change", [{"identifier": 7}, {"name": [{"given": "x"}]}])
+def test_a_contained_resource_of_another_shape_fails_its_own_entry_alone(change):
+    told = observation(contained=[patient("p") | change], subject={"reference": "#p"})
+    found = facts_of(patient(), told, observation("8", identifier=[]))
+    assert found["entry[1]"].reason is Reason.FHIR_INVALID
+    assert found["entry[1]"].field.startswith("Observation.contained.")
+    assert found["entry[2]"].reason is None

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from app.mappings.crf.claims import read_claims
 from app.mappings.crf.forms import HEAD, forms
 from app.mappings.crf.json_decoder import acknowledge_crf, map_crf
-from app.mappings.crf.records import CrfRecord
+from app.mappings.crf.records import CrfContent, CrfRecord
 from app.mappings.crf.schema import write_templates
 from app.mappings.dictionary.columns import UNKNOWN, Columns, Header, fold_name
 from app.mappings.dictionary.site import FeedSetting, Site
@@ -52,9 +52,11 @@ def read_crf_csv(data: bytes, setting: FeedSetting, site: Site) -> Read:
         return Read(None, Span(0, len(data)), failure=Failure(Reason.PARSE, "no table"))
     head = Head("CRF", "", header_text(table.declared), table.codec, table.mismatch)
     if failure := _refuse(table):
-        return Read(table, table.header_span, head, failure)
+        return Read(CrfContent(data, (), table), table.header_span, head, failure)
     records = tuple(_read_row(row) for row in table.rows)
-    return Read(records, table.header_span, head, claims=read_claims(records))
+    return Read(
+        CrfContent(data, records, table), table.header_span, head, claims=read_claims(records)
+    )
 
 
 def _refuse(table: Table) -> Failure | None:

@@ -13,7 +13,7 @@ from app.fhir import decimal, is_number, parse_json
 from app.mappings.context import Context, Resolutions
 from app.mappings.crf.claims import read_claims
 from app.mappings.crf.facts import map_records
-from app.mappings.crf.records import CrfRecord
+from app.mappings.crf.records import CrfContent, CrfRecord
 from app.mappings.crf.schema import MAX_RECORDS, build_schema
 from app.mappings.dictionary.columns import show_name
 from app.mappings.dictionary.site import FeedSetting, Site
@@ -51,7 +51,7 @@ def read_crf_json(data: bytes, setting: FeedSetting, site: Site) -> Read:
     found = _read_records(data)
     if isinstance(found, Failure):
         return Read(None, whole, head, found)
-    return Read(tuple(found), whole, head, claims=read_claims(found))
+    return Read(CrfContent(data, tuple(found)), whole, head, claims=read_claims(found))
 
 
 def _read_records(data: bytes) -> list[CrfRecord] | Failure:
@@ -123,8 +123,8 @@ def _joined(parts: list[str | None]) -> str | None:
 
 def map_crf(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
     """A fact per record, in their order."""
-    records: tuple[CrfRecord, ...] = read.content
-    return map_records(records, context, subjects)
+    content: CrfContent = read.content
+    return map_records(content.records, context, subjects)
 
 
 def acknowledge_crf(receipt: Receipt) -> Acknowledgement:

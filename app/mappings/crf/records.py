@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from app.mappings.crf.codes import folded
 from app.mappings.crf.forms import DELETE, HEAD, Field, Form, Kind, forms
+from app.mappings.formats.csv.spreadsheet import Table
 from app.mappings.frame import Span
 from app.mappings.parsing.times import Time, parse_time
 from app.mappings.parsing.values import fold, fold_word
@@ -60,6 +61,15 @@ class CrfRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class CrfContent:
+    """The bytes with the records in them; of CSV the table that they are."""
+
+    data: bytes = field(repr=False)
+    records: tuple[CrfRecord, ...] = field(default=(), repr=False)
+    table: Table | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """A rule that a record breaks; `part` is the item of a field."""
 
@@ -80,7 +90,7 @@ class Checked:
 
 def check_record(record: CrfRecord, zone: ZoneInfo) -> Checked:
     """The values of a record and every rule that one of its fields breaks by itself."""
-    form = forms().get(folded(tuple(forms())).get(fold_word(record.texts.get("form", "")), ""))
+    form = find_form(record)
     if form is None:
         detail = f"must be one of {', '.join(forms())}"
         return Checked(None, {}, (Problem("form", Reason.UNSUPPORTED_TYPE, detail),))
@@ -97,6 +107,15 @@ def check_record(record: CrfRecord, zone: ZoneInfo) -> Checked:
             values[each.name] = read
     problems += _missing(form, values, {each.field for each in problems})
     return Checked(form, values, tuple(problems))
+
+
+def find_form(record: CrfRecord) -> Form | None:
+    """The form that a record names."""
+    return forms().get(folded(tuple(forms())).get(fold_word(record.texts.get("form", "")), ""))
+
+
+def is_deletion(record: CrfRecord) -> bool:
+    return fold_word(record.texts.get("action", "")) == fold_word(DELETE)
 
 
 def _unknown(record: CrfRecord, form: Form) -> Iterator[Problem]:

@@ -8,64 +8,46 @@ named rule, or *unexplained*. Paths and names of rules are told, values never.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
+from app.mappings.crf.records import CrfContent
 from app.mappings.dictionary.columns import UNKNOWN, UNNAMED, Columns
 from app.mappings.dictionary.site import FeedSetting
 from app.mappings.facts import Fact
 from app.mappings.formats.csv.decoder import Sheet
 from app.mappings.formats.decoding import Read
+from app.mappings.formats.fhir.bundle import FhirContent
 from app.mappings.formats.hl7v2.er7 import Message, Segment, Separators
 from app.mappings.formats.hl7v2.groups import ORDER_DETAILS
 from app.mappings.formats.hl7v2.places import OTHER_NOTES, Leaf, Place
 from app.mappings.formats.hl7v2.reads import ALTERNATIVES, find_reads
 from app.mappings.formats.json.decoder import Item
+from app.mappings.ledger.crf import list_crf
+from app.mappings.ledger.entries import (
+    ALTERNATIVE,
+    CARRIED,
+    HELD,
+    LEFT_OUT,
+    MAPPED,
+    UNEXPLAINED,
+    Entry,
+    Found,
+    Kind,
+    Verdict,
+    ignored,
+)
+from app.mappings.ledger.fhir import list_fhir, list_refused
 from app.mappings.ledger.rules import LedgerRules
 from app.mappings.reasons import Outcome
 
 MAX_PATHS = 100
 """How many unexplained paths are stored of a message; the number of all of them is."""
-Kind = Literal["mapped", "carried", "ignored", "unexplained"]
-
-
-class Verdict(NamedTuple):
-    """What became of a leaf, and by which rule it was ignored."""
-
-    kind: Kind
-    rule: str = ""
-
-
-class Entry(NamedTuple):
-    """A leaf with its verdict; its path is written only where somebody asks."""
-
-    write: Callable[..., str]
-    place: tuple[Any, ...]
-    verdict: Verdict
-
-    @property
-    def path(self) -> str:
-        return self.write(*self.place)
-
-
-MAPPED, CARRIED, UNEXPLAINED = Verdict("mapped"), Verdict("carried"), Verdict("unexplained")
-ALTERNATIVE = Verdict("ignored", "alternative")
 ONLY: Leaf = (1, 1, 1)
-HELD = frozenset({Outcome.WAITING, Outcome.QUARANTINED})
-LEFT_OUT = frozenset({Outcome.NOT_COLLECTED, Outcome.NOT_RECORDED, Outcome.NOT_SUBJECT_DATA})
-BUILT_IN: Mapping[str, str] = MappingProxyType(
-    {
-        "alternative": "read only where another field does not say the same",
-        "waiting": "the patient is not enrolled: nothing of it is mapped",
-        "quarantined": "its fact, or the whole message, is in quarantine",
-        "not-collected": "the protocol does not collect it",
-        "not-recorded": "it tells nothing that would be recorded",
-        "not-subject-data": "quality control, or after participation",
-    }
-)
-"""Rules that are the service's own: they follow from what became of the facts."""
+WHOLE = "message"
+"""The one leaf of bytes that are no message of their format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +76,15 @@ def build_ledger(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Led
     return Ledger(**counts, paths=tuple(paths))
 
 
-Found = Iterator[Entry]
-
-
 def list_entries(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Found | None:
     """Every leaf with its verdict, in the order of the message."""
     content = read.content
+    if content is None:
+        return iter((Entry(str, (WHOLE,), ignored("quarantined"), read.span),))
+    if isinstance(content, FhirContent):
+        return _list_resources(content, read, facts, setting.ledger)
+    if isinstance(content, CrfContent):
+        return list_crf(content, facts, refused=read.failure is not None)
     if isinstance(content, Message):
         return _list_message(content, read, facts, setting.ledger)
     if isinstance(content, Sheet):
@@ -107,6 +92,14 @@ def list_entries(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Fou
     if _is_json(content):
         return _list_items(content[0], read, facts)
     return None
+
+
+def _list_resources(
+    content: FhirContent, read: Read, facts: Sequence[Fact], rules: LedgerRules
+) -> Found:
+    if content.document is None or read.failure is not None:
+        return list_refused(content.data, read.span, ignored("quarantined"))
+    return list_fhir(content.data, content.document, facts, rules)
 
 
 # HL7 v2

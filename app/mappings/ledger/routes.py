@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.errors import Category, error
 from app.mappings.feeds import Feeds
-from app.mappings.ledger.view import FullLedger, compute_ledger
+from app.mappings.ledger.view import FullLedger, Ledgers, Line
 
 MAX_LINES = 20_000
 MAX_ID = 2**62
@@ -19,9 +19,29 @@ NOT_THERE: dict[int | str, dict[str, Any]] = {
 
 
 class LeafAnswer(BaseModel):
-    path: str = Field(examples=["OBX[2]-3.1", "PID[1]-3[2].4.1"])
+    path: str = Field(examples=["OBX[2]-3.1", "/entry/1/resource/status", "row[2]/column[7] grade"])
     kind: Literal["mapped", "carried", "ignored", "unexplained"]
     rule: str | None = Field(None, examples=["direct-identifier"])
+    target: str | None = Field(
+        None,
+        description="The element that it went into (FHIR, case report forms)",
+        examples=["Observation.value[x]"],
+    )
+    start: int | None = Field(None, description="First byte (FHIR, case report forms)")
+    end: int | None = Field(None, description="The byte behind the last")
+    fact: str | None = Field(None, description="The place of its fact", examples=["entry[1]"])
+
+    @classmethod
+    def of(cls, line: Line) -> LeafAnswer:
+        return cls(
+            path=line.path,
+            kind=line.kind,
+            rule=line.rule or None,
+            target=line.target or None,
+            start=line.start,
+            end=line.end,
+            fact=line.fact or None,
+        )
 
 
 class LedgerAnswer(BaseModel):
@@ -47,14 +67,11 @@ class LedgerAnswer(BaseModel):
             ignored=counts.ignored,
             unexplained=counts.unexplained,
             rules=found.rules,
-            leaves=[
-                LeafAnswer(path=line.path, kind=line.kind, rule=line.rule or None)
-                for line in found.lines
-            ],
+            leaves=[LeafAnswer.of(line) for line in found.lines],
         )
 
 
-def add_coverage(router: APIRouter, feeds: Feeds) -> None:
+def add_coverage(router: APIRouter, feeds: Feeds, ledgers: Ledgers) -> None:
     @router.get(
         "/{feed}/messages/{message_id}/ledger",
         summary="What became of every leaf of a message",
@@ -72,11 +89,11 @@ def add_coverage(router: APIRouter, feeds: Feeds) -> None:
         """Computed from the message's bytes with the mapping that is active: each non-empty part
         of it was mapped, carried, ignored by a named rule, or is unexplained."""
         feeds.setting(feed)
-        return await describe_ledger(feeds, feed, message_id, kind)
+        return await describe_ledger(ledgers, feed, message_id, kind)
 
 
 async def describe_ledger(
-    feeds: Feeds,
+    ledgers: Ledgers,
     feed: str,
     message_id: int,
     kind: Literal["mapped", "carried", "ignored", "unexplained"] | None = None,
@@ -84,5 +101,5 @@ async def describe_ledger(
     """NOT_FOUND: no such message, or none with a ledger."""
     if not 0 <= message_id < MAX_ID:
         raise error(Category.NOT_FOUND, "no such message", expression="message_id")
-    found = await compute_ledger(feeds, feed, message_id, kind, MAX_LINES)
+    found = await ledgers.compute(feed, message_id, kind, MAX_LINES)
     return LedgerAnswer.of(message_id, found)

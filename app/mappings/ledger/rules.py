@@ -1,7 +1,10 @@
-"""Which parts of HL7 messages a site leaves out on purpose, by named rules (`ledger.csv`).
+"""Which parts of HL7 messages and FHIR resources a site leaves out on purpose, by named rules
+(`ledger.csv`).
 
 A row is (messages, place, rule); rules are explained by the rows of the message `rule`, whose place
-is the rule's name. Fields that no row names stay unexplained, also in segments that are read.
+is the rule's name. Fields that no row names stay unexplained, also in segments that are read. A row
+of the message `fhir` names an element and all below it: `Observation.method`; `*.text` of every
+resource; `**.extension` wherever a path ends with it or goes through it.
 """
 
 from __future__ import annotations
@@ -16,8 +19,11 @@ from app.mappings.formats.hl7v2.places import Place, parse_place
 FILE = "ledger.csv"
 ANY_MESSAGE = "*"
 NAMED = "rule"
+FHIR = "fhir"
+ANYWHERE = "**"
 NAME = re.compile(r"[a-z][a-z-]{2,39}")
 MESSAGE = re.compile(r"[A-Z]{3}(?:\^[A-Z][0-9]{2})?")
+ELEMENT = re.compile(r"(?:[A-Z][A-Za-z]+|\*\*?)(?:\._?[a-z][A-Za-z0-9]*)+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,25 @@ class IgnoredPlace:
 
 @dataclass(frozen=True, eq=False)
 class LedgerRules:
-    """The rows of a site, and what each rule means."""
+    """The rows of a site, and what each rule means; `elements`: the rules of FHIR elements."""
 
     rows: tuple[IgnoredPlace, ...] = ()
     texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    elements: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def rule_of_element(self, kind: str, path: str) -> str:
+        """The rule of an element by the longest row that names it or what it stands in: of its
+        type, then of every type, then by the parts of its path. '' where there is none."""
+        steps = path.split(".")
+        heads = [".".join(steps[:n]) for n in range(len(steps), 0, -1)]
+        parts = [step for step in reversed(steps) if not step.startswith("_")]
+        extended = ["extension"] if len(parts) < len(steps) else []
+        names = (
+            *(f"{kind}.{head}" for head in heads),
+            *(f"{ANY_MESSAGE}.{head}" for head in heads),
+            *(f"{ANYWHERE}.{part}" for part in (*extended, *parts)),
+        )
+        return next((self.elements[name] for name in names if name in self.elements), "")
 
 
 NO_RULES = LedgerRules()
@@ -58,12 +79,24 @@ def build_rules(rows: Iterable[LedgerRow]) -> LedgerRules:
     given = list(rows)
     texts = dict(_read_text(row) for row in given if row.message == NAMED)
     found: list[IgnoredPlace] = []
+    elements: dict[str, str] = {}
     for row in given:
-        if row.message != NAMED:
+        if row.message == FHIR:
+            _add_element(row, texts, elements)
+        elif row.message != NAMED:
             ignored = _read_row(row, texts)
             _check_overlap(row, ignored, found)
             found.append(ignored)
-    return LedgerRules(tuple(found), MappingProxyType(texts))
+    return LedgerRules(tuple(found), MappingProxyType(texts), MappingProxyType(elements))
+
+
+def _add_element(row: LedgerRow, texts: Mapping[str, str], found: dict[str, str]) -> None:
+    _check_rule(row, texts)
+    if not ELEMENT.fullmatch(row.place):
+        raise ValueError(f"line {row.line}: place: {row.place!r} is no element of a resource")
+    if row.place in found:
+        raise ValueError(f"line {row.line}: place: {row.place} is named by another row too")
+    found[row.place] = row.rule
 
 
 def _read_text(row: LedgerRow) -> tuple[str, str]:
@@ -77,12 +110,16 @@ def _read_row(row: LedgerRow, texts: Mapping[str, str]) -> IgnoredPlace:
     wrong = [each for each in messages if each != ANY_MESSAGE and not MESSAGE.fullmatch(each)]
     if wrong or not messages:
         raise ValueError(f"line {row.line}: message: {row.message!r} is no message code")
-    if row.rule not in texts:
-        raise ValueError(f"line {row.line}: rule: {row.rule!r} is not explained by a row")
+    _check_rule(row, texts)
     try:
         return IgnoredPlace(messages, parse_place(row.place), row.rule)
     except ValueError as problem:
         raise ValueError(f"line {row.line}: place: {problem}") from problem
+
+
+def _check_rule(row: LedgerRow, texts: Mapping[str, str]) -> None:
+    if row.rule not in texts:
+        raise ValueError(f"line {row.line}: rule: {row.rule!r} is not explained by a row")
 
 
 def _check_overlap(row: LedgerRow, ignored: IgnoredPlace, before: Iterable[IgnoredPlace]) -> None:

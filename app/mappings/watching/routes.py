@@ -12,7 +12,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.database import ReadConnection
 from app.errors import Category, error
 from app.mappings.feeds import Feeds
 from app.mappings.formats.decoders import DECODERS
@@ -79,8 +78,8 @@ MAX_PAGE = 200
 MAX_REHEARSED = 10_000
 MAX_ID = 2**62
 
-Ledger = Callable[[ReadConnection, int], Awaitable[Mapping[str, Any] | None]]
-"""The summary of a message's coverage ledger; None where there is none."""
+Ledger = Callable[[str, int], Awaitable[Mapping[str, Any] | None]]
+"""The summary of the coverage ledger of a feed's message; None where there is none."""
 
 PLAIN = r"^[^\x00]*$"
 Id = Annotated[int, Field(ge=0, le=MAX_ID)]
@@ -431,7 +430,7 @@ async def describe_message(
             raise error(Category.NOT_FOUND, "no such message", expression="message_id")
         facts = [FactAnswer.of(each) for each in await fetch_facts(connection, message_id)]
         decisions = await fetch_decisions_of(connection, message_id)
-        summary = await ledger(connection, message_id) if ledger is not None else None
+    summary = await ledger(feed, message_id) if ledger is not None else None
     return MessageDetailAnswer(
         **MessageAnswer.values(row),
         deliveries=row["deliveries"],

@@ -59,6 +59,18 @@ def find_rows(data: bytes, separator: bytes, start: int = 0) -> Iterator[Row]:
         number += 1
 
 
+def find_cells(data: bytes, separator: bytes, row: Span) -> Iterator[Span]:
+    """Where the cells of a row stand, quotation marks included."""
+    pattern, position = _cell_pattern(separator), row.start
+    while position <= row.end:
+        match = pattern.match(data, position)
+        assert match is not None  # both halves of the pattern may be empty
+        yield Span(position, match.start(3))
+        if match[3] != separator:
+            return
+        position = match.end()
+
+
 def _read_row(data: bytes, pattern: re.Pattern[bytes], start: int, number: int) -> tuple[Row, int]:
     """The row that begins at `start`, and where the next one does."""
     cells, closed, position = [], True, start

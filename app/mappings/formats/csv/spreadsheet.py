@@ -8,14 +8,14 @@ and a difference is flagged. "UTF-8 if it decodes" is never used as a reading, o
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, tee
 from types import MappingProxyType
 
 from app.mappings.dictionary.columns import Columns, Header
 from app.mappings.formats.charset import codec_of, decodes
-from app.mappings.formats.csv.delimited import SEPARATORS, Row, find_hint, find_rows
+from app.mappings.formats.csv.delimited import SEPARATORS, Row, find_cells, find_hint, find_rows
 from app.mappings.frame import Span
 
 MAX_ROWS = 10_000
@@ -38,20 +38,20 @@ class Text:
 
     def place(self, rows: Sequence[Row]) -> list[Span]:
         """Where the rows stand in the bytes received."""
-        if not self.wide:
-            shift = len(self.mark)
-            return [Span(row.span.start + shift, row.span.end + shift) for row in rows]
-        return list(self._place_wide(rows))
+        return list(self.place_spans(row.span for row in rows))
 
-    def _place_wide(self, rows: Sequence[Row]) -> Iterator[Span]:
+    def place_spans(self, spans: Iterable[Span]) -> Iterator[Span]:
+        """Where these parts, in their order, stand in the bytes received."""
         read, at = 0, len(self.mark)
-        for row in rows:
-            start = at + self._width(read, row.span.start)
-            end = start + self._width(row.span.start, row.span.end)
+        for span in spans:
+            start = at + self._width(read, span.start)
+            end = start + self._width(span.start, span.end)
             yield Span(start, end)
-            read, at = row.span.end, end
+            read, at = span.end, end
 
     def _width(self, start: int, end: int) -> int:
+        if not self.wide:
+            return end - start
         piece = self.data[start:end].decode("utf-8", "surrogatepass")
         return len(piece.encode(self.wide, "surrogatepass"))
 
@@ -119,6 +119,32 @@ def read_table(data: bytes, columns: Columns, feed_codec: str, charset: str) -> 
         len(rows) - len(filled),
         len(rows) > MAX_ROWS + 1 or len(chosen.row.cells) > MAX_COLUMNS,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell that is not blank: number of its row, position in it, and the bytes it stands on."""
+
+    row: int
+    column: int
+    span: Span
+
+
+def locate_cells(data: bytes, table: Table) -> Iterator[Cell]:
+    """Every cell of a table that is not blank, the header's too, in their order; also of rows
+    beyond those that a file may have."""
+    text, separator = open_text(data), table.separator.encode()
+    hint = find_hint(text.data)
+    found = (
+        (row.number, column, span)
+        for row in find_rows(text.data, separator, hint.start if hint else 0)
+        for column, span in enumerate(find_cells(text.data, separator, row.span))
+        if row.cells[column].strip()
+    )
+    told, spans = tee(found)
+    placed = text.place_spans(span for _, _, span in spans)
+    for (row, column, _), span in zip(told, placed, strict=True):
+        yield Cell(row, column, span)
 
 
 # Charset

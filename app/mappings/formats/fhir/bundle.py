@@ -70,10 +70,24 @@ class Document:
         return next((self.by_name[each] for each in names if each in self.by_name), None)
 
 
+@dataclass(frozen=True, slots=True)
+class FhirContent:
+    """The bytes, and the document that they are; None for one that fails as a whole."""
+
+    data: bytes = field(repr=False)
+    document: Document | None = field(default=None, repr=False)
+
+
 def find_contained(resource: Json, id: str) -> Json | None:
     """The contained resource of an id."""
-    found: list[Json] = [each for each in resource.get("contained", []) if each.get("id") == id]
+    found = [each for each in _contained(resource) if each.get("id") == id]
     return found[0] if len(found) == 1 else None
+
+
+def _contained(resource: Json) -> list[Json]:
+    """The contained resources; of a type whose shape is not checked also what is none."""
+    held = resource.get("contained", [])
+    return [each for each in held if isinstance(each, dict)] if isinstance(held, list) else []
 
 
 def read_document(data: bytes) -> Document | Failure:
@@ -145,11 +159,21 @@ def _read_resource(data: bytes, place: str, span: Span) -> Entry:
     kind = resource.get("resourceType")
     wrong = find_wrong(kind, TEXT, "resourceType") if kind is not None else None
     wrong = wrong or find_wrong(resource, SHAPES.get(str(kind), {}), str(kind))
+    wrong = wrong or _find_wrong_contained(resource, str(kind))
     if wrong:
         failure = Failure(Reason.FHIR_INVALID, "another JSON type than R4 gives this element")
         known = {"resourceType": kind} if isinstance(kind, str) else {}
         return Entry(place, span, known, failure=failure, wrong=wrong)
     return Entry(place, span, resource)
+
+
+def _find_wrong_contained(resource: Json, kind: str) -> str | None:
+    """As `find_wrong`, of the contained resources: what refers to them reads them."""
+    found = (
+        find_wrong(each, SHAPES.get(str(each.get("resourceType")), {}), f"{kind}.contained")
+        for each in _contained(resource)
+    )
+    return next(filter(None, found), None)
 
 
 def _sick(place: str, span: Span, rule: str) -> Entry:

@@ -17,7 +17,7 @@ from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element
 from app.mappings.facts import Fact
 from app.mappings.formats.decoding import Decoder, Head, Read, header_text
-from app.mappings.formats.fhir.bundle import Document, Entry, read_document
+from app.mappings.formats.fhir.bundle import Document, Entry, FhirContent, read_document
 from app.mappings.formats.fhir.conditions import map_conditions
 from app.mappings.formats.fhir.medications import map_administrations, map_medication_requests
 from app.mappings.formats.fhir.patients import NO_PATIENT, find_patient
@@ -92,7 +92,7 @@ def read_fhir(data: bytes, setting: FeedSetting, site: Site) -> Read:
         return Read(None, whole, head, failure)
     document = read_document(data)
     if isinstance(document, Failure):
-        content = None if document.reason is Reason.PARSE else data
+        content = None if document.reason is Reason.PARSE else FhirContent(data)
         return Read(content, whole, head, document)
     head = replace(
         head,
@@ -100,7 +100,8 @@ def read_fhir(data: bytes, setting: FeedSetting, site: Site) -> Read:
         control_id=header_text(document.identifier),
     )
     if not document.entries:
-        return Read(data, whole, head, Failure(Reason.STRUCTURE, "a Bundle without entries"))
+        failure = Failure(Reason.STRUCTURE, "a Bundle without entries")
+        return Read(FhirContent(data), whole, head, failure)
     patients = {
         find_patient(entry, document, site.systems)
         for entry in document.entries
@@ -111,17 +112,19 @@ def read_fhir(data: bytes, setting: FeedSetting, site: Site) -> Read:
         for each in patients
         if isinstance(each, PatientRecord)
     }
-    return Read((data, document), whole, head, claims=claims, controls=(NO_PATIENT,))
+    return Read(FhirContent(data, document), whole, head, claims=claims, controls=(NO_PATIENT,))
 
 
 def map_fhir(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
     """A fact per entry, of an Observation with components one per component."""
-    data, document = read.content
+    content: FhirContent = read.content
+    document = content.document
+    assert document is not None  # of a message without failure
     settled = [_settle_early(entry) for entry in document.entries]
     facts = [fact for fact in settled if fact is not None]
     kept = [entry for entry, fact in zip(document.entries, settled, strict=True) if fact is None]
     rest = replace(document, entries=tuple(kept))
-    facts += map_observations(data, rest, context, subjects)
+    facts += map_observations(content.data, rest, context, subjects)
     for mapper in MAPPERS.values():
         facts += mapper(rest, context, subjects)
     return settle_mentions(facts)
@@ -155,7 +158,8 @@ def _settle_modified(fact: Fact, entry: Entry) -> Fact | None:
     """What changes the meaning of a resource must be understood, or it is not mapped.
     https://hl7.org/fhir/R4/extensibility.html#modifierExtension"""
     resource = entry.resource
-    parts = [resource, *resource.get("component", [])]
+    components = resource.get("component", []) if entry.type == "Observation" else []
+    parts = [resource, *components]
     if "implicitRules" in resource or any(part.get("modifierExtension") for part in parts):
         detail = "a modifier that is not understood"
         failure = Failure(Reason.FHIR_INVALID, detail)

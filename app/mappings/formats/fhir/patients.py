@@ -10,6 +10,7 @@ from __future__ import annotations
 from app.fhir import Json
 from app.mappings.dictionary.code_systems import Systems
 from app.mappings.formats.fhir.bundle import Document, Entry
+from app.mappings.formats.fhir.shapes import REFERENCE, find_wrong
 from app.mappings.formats.fhir.values import codes_of
 from app.mappings.formats.row_records import read_birth_date
 from app.mappings.records import Identifier, Patient, PatientRecord
@@ -24,7 +25,7 @@ def find_patient(entry: Entry, document: Document, systems: Systems) -> Patient:
     if entry.type == "Patient":
         return read_patient(entry.resource, systems)
     subject = entry.resource.get("subject")
-    if not subject:
+    if not subject or find_wrong(subject, REFERENCE, "subject"):
         return None
     if _names_another_type(subject):
         return NO_PATIENT
