@@ -27,6 +27,7 @@ from app.mappings.formats.charset import codec_of, decodes
 from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.decoding import Decoder, Read, Receipt, check_formats
 from app.mappings.frame import Span
+from app.mappings.intake.control_ids import control_id_as_kept
 from app.mappings.intake.idempotency import Idempotency
 from app.mappings.intake.inbox import (
     Claim,
@@ -41,6 +42,7 @@ from app.mappings.intake.inbox import (
     open_content,
 )
 from app.mappings.intake.lanes import Lanes
+from app.mappings.intake.sealed_answers import open_answer
 from app.mappings.parsing.units import load_ucum
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
@@ -340,7 +342,7 @@ class Feeds:
             self._now(),
             data,
             head.message_type,
-            head.control_id,
+            control_id_as_kept(self._keys.result_hmac, setting.name, head.control_id),
             head.charset_declared,
             head.charset_used,
             head.charset_mismatch,
@@ -427,7 +429,8 @@ class Feeds:
                 "SELECT message_id, body FROM feeds.acknowledgement WHERE message_id = ANY($1)",
                 list(message_ids),
             )
-        return {row["message_id"]: bytes(row["body"]) for row in rows}
+        secret = self.secret
+        return {row["message_id"]: open_answer(secret, bytes(row["body"])) for row in rows}
 
     # Processing
 

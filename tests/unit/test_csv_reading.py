@@ -177,11 +177,19 @@ def test_width_case_blanks_and_signs_of_a_column_name_do_not_count() -> None:
 
 def test_columns_that_mean_nothing_are_ignored_by_a_named_rule() -> None:
     found = header("病历号", "联系电话", "颜色", "", "住院号 20190314001")
-    assert found.ignored == (
+    assert [(each.told, each.rule) for each in found.ignored] == [
         ("联系电话", "direct-identifier"),
-        ("颜色", "unknown-column"),
-        ("住院号 …", "unknown-column"),
-    )
+        ("column 3", "unknown-column"),
+        ("column 5", "unknown-column"),
+    ]
+
+
+def test_an_unknown_column_is_told_by_its_number_and_the_spelling_it_nearly_is() -> None:
+    found = header("病历号", "王测试", "T000000001")
+    assert [each.told for each in found.ignored] == ["column 2", "column 3"]
+    assert found.names == ("病历号", "", "")
+    (near,) = header("病历号", "specimen numbr").ignored
+    assert near.told == "column 2 (near specimen number)"
 
 
 def test_columns_that_mean_the_same_are_told() -> None:

@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 
 from app.mappings.crf.claims import read_claims
-from app.mappings.crf.forms import HEAD, forms
+from app.mappings.crf.forms import HEAD, field_names
 from app.mappings.crf.json_decoder import acknowledge_crf, map_crf
 from app.mappings.crf.records import CrfRecord
 from app.mappings.crf.schema import write_templates
@@ -33,7 +33,7 @@ EXAMPLE = (
 @cache
 def columns() -> Columns:
     """The columns of all forms, each spelled as its field is named."""
-    names = list(dict.fromkeys(each.name for form in forms().values() for each in form.all_fields))
+    names = field_names()
     return Columns(
         kind="case-report-form",
         spellings=MappingProxyType({name: (name,) for name in names}),
@@ -73,7 +73,7 @@ def _refuse(table: Table) -> Failure | None:
 
 
 def _unknown(header: Header) -> list[str]:
-    return [name for name, rule in header.ignored if rule == UNKNOWN]
+    return [each.told for each in header.ignored if each.rule == UNKNOWN]
 
 
 def _read_row(row: Cells) -> CrfRecord:

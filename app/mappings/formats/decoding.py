@@ -77,10 +77,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer in the sender's format; `code` is what it says in one word."""
+    """The answer in the sender's format; `code` is what it says in one word. `private`: it repeats
+    something that may name a person, so it is kept sealed."""
 
     code: str
     body: bytes = field(repr=False)
+    private: bool = False
 
 
 def acknowledge_json(receipt: Receipt) -> Acknowledgement:

@@ -199,4 +199,4 @@ def _end(parts: Sequence[Part], at: datetime, secret: bytes) -> list[Statement]:
         told.append(part.told)
     rows = write_fact_rows([part.rows for part in parts])
     ledgers = ledger_statements([ledger_of(part.job, part.source, part.settled) for part in parts])
-    return [*rows, *end_messages([part.job for part in parts], told), *ledgers]
+    return [*rows, *end_messages([part.job for part in parts], told, secret), *ledgers]

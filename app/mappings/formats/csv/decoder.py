@@ -137,7 +137,7 @@ def acknowledge_csv(receipt: Receipt) -> Acknowledgement:
 
 def _describe(sheet: Sheet) -> Mapping[str, Any]:
     table, header = sheet.table, sheet.table.header
-    ignored = [{"column": name, "rule": rule} for name, rule in header.ignored]
+    ignored = [{"column": each.told, "rule": each.rule} for each in header.ignored]
     return {
         "charset": {
             "declared": table.declared or None,
