@@ -53,7 +53,7 @@ def read_crf_csv(data: bytes, setting: FeedSetting, site: Site) -> Read:
     head = Head("CRF", "", header_text(table.declared), table.codec, table.mismatch)
     if failure := _refuse(table):
         return Read(table, table.header_span, head, failure)
-    records = tuple(_read_row(row) for row in table.rows)
+    records = tuple(_read_row(row, setting) for row in table.rows)
     return Read(records, table.header_span, head, claims=read_claims(records))
 
 
@@ -76,8 +76,8 @@ def _unknown(header: Header) -> list[str]:
     return [each.told for each in header.ignored if each.rule == UNKNOWN]
 
 
-def _read_row(row: Cells) -> CrfRecord:
-    failure = check_row(row)
+def _read_row(row: Cells, setting: FeedSetting) -> CrfRecord:
+    failure = check_row(row, setting.segment_end)
     return CrfRecord(place_of(row), row.span, row.texts, failure=failure)
 
 

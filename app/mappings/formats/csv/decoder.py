@@ -117,7 +117,8 @@ def _name(columns: Columns, element: str) -> str:
 def map_csv(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
     """A fact per row that is not blank, in their order."""
     sheet: Sheet = read.content
-    failures = [(row, check_row(row)) for row in sheet.table.rows]
+    segment_end = context.setting.segment_end
+    failures = [(row, check_row(row, segment_end)) for row in sheet.table.rows]
     sound = [row for row, failure in failures if failure is None]
     facts = ROW_MAPPERS[sheet.columns.kind](sheet, sound, context, subjects)
     facts += [

@@ -59,13 +59,14 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Cells:
     """One row under a header: texts by element, '' where it has no such cell. `trouble` is what is
-    wrong with the row as a whole."""
+    wrong with the row as a whole; `ended`: by a line end."""
 
     number: int
     span: Span
     texts: Mapping[str, str] = field(repr=False)
     trouble: str = ""
     undecodable: bool = False
+    ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def _read_cells(row: Row, span: Span, reading: _Reading, columns: Columns, text:
     for element, constant in columns.constants.items():
         texts[element] = texts.get(element) or constant
     trouble = _trouble(row, reading.header, columns)
-    return Cells(row.number, span, MappingProxyType(texts), trouble, undecodable)
+    return Cells(row.number, span, MappingProxyType(texts), trouble, undecodable, row.ended)
 
 
 def _trouble(row: Row, header: Header, columns: Columns) -> str:
