@@ -49,6 +49,7 @@ from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
 from app.mappings.working.joint import End, Ended, process_in_waves
 from app.mappings.working.processing import TRANSIENT, Job, Processor, acknowledge, verdict_of
 from app.mappings.working.quarantine import Settled, fact_statements, fetch_facts
+from app.mappings.working.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,8 @@ LIGHT_BYTES = 16 * 1024
 WORKERS = 2
 """While one waits for the database, the other maps."""
 HELD_JOBS = 256
+BROKEN_ATTEMPTS = 2
+"""So many attempts alone may end with the process; then the message goes into quarantine."""
 DELIVERIES_AT_ONCE = 64
 
 
@@ -98,20 +101,36 @@ WITH next AS (
 )
 UPDATE feeds.processing p SET started = p.started + 1, claimed_until = now() + $1
 FROM sized WHERE p.message_id = sized.message_id
-  AND (sized.place = 1 OR (NOT sized.broken AND sized.size <= $3))
+  AND NOT sized.broken AND (sized.place = 1 OR sized.size <= $3)
+RETURNING p.message_id, p.started
+"""
+"""The oldest that are free, up to the first that was being processed when a process died."""
+FREE = """
+SELECT 1 FROM feeds.processing WHERE state = 'pending' AND claimed_until <= now()
+ORDER BY message_id LIMIT 1
+"""
+CLAIM_BROKEN = """
+WITH next AS (
+  SELECT message_id FROM feeds.processing
+  WHERE state = 'pending' AND claimed_until <= now()
+  ORDER BY message_id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE feeds.processing p SET started = p.started + 1, claimed_until = now() + $1
+FROM next WHERE p.message_id = next.message_id AND p.started > p.finished
 RETURNING p.message_id, p.started, p.finished
 """
-"""The oldest that are free; one whose last attempt did not come to an end goes alone, so that it
-takes no other with it."""
+"""The oldest that is free, if it was being processed when a process died. It goes alone, so that it
+takes no other with it and bears no other's blame: `started - finished` is then one more than its
+attempts alone, this one included."""
 CLAIM_ONE = """
 UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
-WHERE message_id = $1 AND state = 'pending' AND claimed_until <= now()
-RETURNING message_id, started, finished
+WHERE message_id = $1 AND state = 'pending' AND claimed_until <= now() AND started = finished
+RETURNING message_id, started
 """
 CLAIM_FIRST = """
 UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
 WHERE message_id = $1 AND state = 'pending' AND started = 0
-RETURNING message_id, started, finished
+RETURNING message_id, started
 """
 RENEW = """
 UPDATE feeds.processing SET claimed_until = now() + $2
@@ -183,6 +202,7 @@ class Feeds:
         self._unreleased: set[int] = set()
         self._inbox = Lanes(self._keep_together, DELIVERIES_AT_ONCE)
         self._lanes = Lanes(self._attempt_together, TOGETHER, lanes=2)
+        self._turns = Turns()
         self._held: dict[int, Job] = {}
         self.idempotency = Idempotency(database, lambda: self._keys.result_hmac, now)
 
@@ -450,7 +470,7 @@ class Feeds:
         ends: dict[int, End] = {}
         held = {job.content.id for job in jobs}
         async with self._holding(held):
-            async for wave in process_in_waves(self._processor, jobs):
+            async for wave in process_in_waves(self._processor, jobs, self._turns):
                 ended = {job.content.id: end for job, end in wave}
                 held -= ended.keys()
                 again |= await self._finish(wave)
@@ -548,13 +568,32 @@ class Feeds:
     async def _process_next(self) -> int:
         async with self.database.writing() as connection:
             rows = await connection.fetch(CLAIM_NEXT, CLAIM, TOGETHER, TOGETHER * LIGHT_BYTES)
+        if not rows:
+            return await self._process_broken()
         await self._process_claimed(sorted(rows, key=lambda row: int(row["message_id"])))
         return len(rows)
 
-    async def _process_claimed(self, rows: Sequence[Any]) -> None:
-        jobs = await self._open_jobs({row["message_id"]: row["started"] for row in rows})
-        broken = {row["message_id"] for row in rows if row["started"] - row["finished"] > 2}
-        jobs = [_poisoned(job) if job.content.id in broken else job for job in jobs]
+    async def _process_broken(self) -> int:
+        """One that was being processed when a process died, while nothing else is."""
+        async with self.database.reading() as connection:
+            if not await connection.fetchval(FREE):
+                return 0
+        async with self._turns.alone():
+            async with self.database.writing() as connection:
+                row = await connection.fetchrow(CLAIM_BROKEN, CLAIM)
+            if row is None:
+                return 0
+            alone = row["started"] - row["finished"] - 1
+            try:
+                await self._process_claimed([row], poisoned=alone > BROKEN_ATTEMPTS)
+            except asyncio.CancelledError:  # stopped, not broken
+                await self._release(row["message_id"])
+                raise
+        return 1
+
+    async def _process_claimed(self, rows: Sequence[Any], *, poisoned: bool = False) -> None:
+        jobs = await self._open_claimed({row["message_id"]: row["started"] for row in rows})
+        jobs = [_poisoned(job) for job in jobs] if poisoned else jobs
         light = [job for job in jobs if len(job.content.data) <= LIGHT_BYTES]
         heavy = [[job] for job in jobs if len(job.content.data) > LIGHT_BYTES]
         async with self._holding({job.content.id for [job] in heavy}):
@@ -562,6 +601,18 @@ class Feeds:
                 ends = await self._attempt_together(some) if some else []
                 for problem in (each for each in ends if isinstance(each, BaseException)):
                     _log_problem(problem)
+
+    async def _open_claimed(self, attempts: Mapping[int, int]) -> list[Job]:
+        """Those that open. That the others don't (their key is not there, the site has no such feed
+        any more) ended no process: it is not held against them."""
+        try:
+            jobs = await self._open_jobs(attempts)
+        except Exception as problem:
+            _log_problem(problem)
+            jobs = []
+        for message_id in attempts.keys() - {job.content.id for job in jobs}:
+            await self._release(message_id, CLAIM)
+        return jobs
 
     async def open_job(self, message_id: int, attempt: int) -> Job | None:
         """A kept message with its bytes, read as its feed and format have it; None where they are
@@ -602,11 +653,11 @@ class Feeds:
         """What a message says now, compared with what is known of it; nothing is written."""
         return await self._processor.map(job)
 
-    async def _release(self, message_id: int) -> None:
+    async def _release(self, message_id: int, wait: timedelta = RETRY) -> None:
         """Gives a claimed message back; if even that fails, a worker does it later."""
         try:
             async with self.database.writing() as connection:
-                await connection.execute(RELEASE, message_id, RETRY)
+                await connection.execute(RELEASE, message_id, wait)
         except SsciError:
             self._unreleased.add(message_id)
         self._wake.set()
@@ -680,7 +731,7 @@ def _told(job: Job, end: End, again: set[int]) -> Ended | BaseException | None:
 
 
 def _poisoned(job: Job) -> Job:
-    detail = "two attempts at this message did not come to an end"
+    detail = f"the process ended {BROKEN_ATTEMPTS} times while it processed this message alone"
     return replace(job, read=replace(job.read, failure=Failure(Reason.POISON, detail)))
 
 
