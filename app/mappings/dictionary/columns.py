@@ -170,10 +170,11 @@ def read_columns(
     for name, taken in formats.items():
         if {"csv", "json"} & set(taken) and name not in feeds:
             raise ValueError(f"{FILE}: feeds.{name}: is missing, and the feed takes tables or JSON")
-    return MappingProxyType({name: _build(table, name) for name in feeds})
+    return MappingProxyType({name: build_columns(table, name) for name in feeds})
 
 
-def _build(table: Mapping[str, Any], feed: str) -> Columns:
+def build_columns(table: Mapping[str, Any], feed: str) -> Columns:
+    """One feed's columns by the file's table. Raises ValueError naming file, key and reason."""
     where, given = f"feeds.{feed}", _table(_table(table, "feeds"), feed, "feeds")
     kind = _one_of(given.get("kind"), ELEMENTS, f"{where}.kind")
     spellings = _spellings(_table(table, kind), kind)
