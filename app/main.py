@@ -58,7 +58,14 @@ from app.keys import KeyFile, Keys, ensure_keys
 from app.mappings import FeedKeys, Feeds, Site, TrialDirectory, load_site
 from app.mappings.activation.store import MappingStore
 from app.mappings.dictionary.terminology import load_mapping_terminology
-from app.mappings.mllp.server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
+from app.mappings.mllp.server import (
+    MllpLimits,
+    MllpPlan,
+    MllpPort,
+    MllpServer,
+    MllpTls,
+    describe_counts,
+)
 from app.mappings.polling.plan import PollPlan, read_plans
 from app.mappings.polling.poller import Pollers
 from app.mappings.routes import build_router as build_feed_router
@@ -270,7 +277,7 @@ class Service:
         self._stack.push_async_callback(services.watching.stop)
         await replay_enrolled(services.trial)
         await load_mapping_terminology(services.store, services.feeds.site)
-        await self._listen_for_mllp(services.feeds)
+        await self._listen_for_mllp(services.feeds, services.watching)
         self._poll(services.feeds)
         self._fhir = Transport(
             build_fhir(services),
@@ -279,11 +286,12 @@ class Service:
         self._api = LimitedBody(build_api(services), self._settings.body_limit_bytes)
         return services
 
-    async def _listen_for_mllp(self, feeds: Feeds) -> None:
+    async def _listen_for_mllp(self, feeds: Feeds, watching: Watching) -> None:
         """Stopped before the feeds are, so that messages in work are answered."""
         if self._settings.mllp:
             server = MllpServer(feeds, plan_mllp(self._settings, next(iter(feeds.site.feeds))))
             await server.start()
+            watching.count_mllp = lambda: describe_counts(server.counts)
             self._stack.push_async_callback(server.stop)
 
     def _poll(self, feeds: Feeds) -> None:

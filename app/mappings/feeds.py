@@ -290,12 +290,19 @@ class Feeds:
             return f"a delivery may have {MAX_MESSAGES} messages and envelope segments"
         return None
 
-    def refuse(self, format: str, failure: Failure | None = None) -> bytes:
-        """The answer to a delivery that is not kept."""
+    def refuse(
+        self, feed: str, format: str, failure: Failure | None = None, body: bytes = b""
+    ) -> bytes:
+        """The answer to a delivery that is not kept; what it repeats is read from `body`."""
         decoder, now = DECODERS[format], self._now()
         fact = Fact(0, decoder.whole, Span(0, 0), elements=decoder.elements)
         facts = [fact.failed(failure)] if failure else None
-        return decoder.acknowledge(Receipt(0, now, "reject", None, facts)).body
+        read = self._read_header(self.setting(feed), decoder, body)
+        return decoder.acknowledge(Receipt(0, now, "reject", read, facts)).body
+
+    def _read_header(self, setting: FeedSetting, decoder: Decoder, body: bytes) -> Read | None:
+        header = decoder.header(body)
+        return decoder.read(header, setting, self.site) if header else None
 
     async def reject_oversize(
         self, feed: str, head: bytes, media_type: str, rule: str, format: str = HL7
@@ -317,7 +324,8 @@ class Feeds:
                 for statement in fact_statements(kept.id, rows, source, now, secret):
                     await connection.executemany(statement.sql, statement.rows)
         self._tell(feed, [] if kept.duplicate else [Settled(fact)])
-        return decoder.acknowledge(Receipt(kept.id, kept.received, "reject", None, [fact])).body
+        read = self._read_header(setting, decoder, head)
+        return decoder.acknowledge(Receipt(kept.id, kept.received, "reject", read, [fact])).body
 
     def _take_apart(
         self, setting: FeedSetting, decoder: Decoder, body: bytes, media_type: str

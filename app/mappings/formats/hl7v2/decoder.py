@@ -22,7 +22,7 @@ from app.mappings.formats.hl7v2.patients import read_merged
 from app.mappings.formats.hl7v2.results import map_results
 from app.mappings.formats.hl7v2.visits import map_visits
 from app.mappings.forms import shown_charset, shown_type
-from app.mappings.frame import Span, find_frames, has_more_headers, is_ended
+from app.mappings.frame import Span, find_frames, find_segments, has_more_headers, is_ended
 from app.mappings.reasons import Failure, Reason
 from app.mappings.subjects import read_claim
 
@@ -81,6 +81,19 @@ def read_hl7(data: bytes, setting: FeedSetting, site: Site) -> Read:
         for pid, segment in find_people(message)
     }
     return Read(message, span, head, claims=claims)
+
+
+def find_header(body: bytes) -> bytes:
+    """The header segment of a single message: all that its acknowledgement repeats. Nothing of a
+    batch, of which one acknowledgement answers no message."""
+    frames = find_frames(body[:MAX_HEADER])
+    segments = find_segments(body[:MAX_HEADER])
+    if frames.envelope or len(frames.messages) != 1 or not segments:
+        return b""
+    return body[segments[0].start : segments[0].end]
+
+
+MAX_HEADER = 65_536
 
 
 def _unreadable(found: Unreadable) -> Failure:
@@ -147,6 +160,7 @@ HL7V2 = Decoder(
     split=find_frames,
     exceeds=has_more_headers,
     acknowledge=acknowledge_hl7,
+    header=find_header,
     answer_type=ER7_MEDIA_TYPE,
     elements={Element.TYPE: "MSH-9", Element.CHARSET: "MSH-18"},
     example=EXAMPLE,
