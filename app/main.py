@@ -56,6 +56,7 @@ from app.fhir import (
 from app.fhir.openapi import describe_fhir
 from app.keys import KeyFile, Keys, ensure_keys
 from app.mappings import FeedKeys, Feeds, Site, TrialDirectory, load_site
+from app.mappings.activation.following import MappingFollower
 from app.mappings.activation.store import MappingStore
 from app.mappings.dictionary.terminology import load_mapping_terminology
 from app.mappings.mllp.server import (
@@ -279,6 +280,7 @@ class Service:
         await load_mapping_terminology(services.store, services.feeds.site)
         await self._listen_for_mllp(services.feeds, services.watching)
         self._poll(services.feeds)
+        self._follow_mapping(services)
         self._fhir = Transport(
             build_fhir(services),
             TransportSettings(self._settings.cors_origins, self._settings.body_limit_bytes),
@@ -293,6 +295,12 @@ class Service:
             await server.start()
             watching.count_mllp = lambda: describe_counts(server.counts)
             self._stack.push_async_callback(server.stop)
+
+    def _follow_mapping(self, services: Services) -> None:
+        """What `ssci mapping activate` makes the active one is taken over without a restart."""
+        follower = MappingFollower(mapping_store(self._settings), services.feeds)
+        follower.start()
+        self._stack.push_async_callback(follower.stop)
 
     def _poll(self, feeds: Feeds) -> None:
         """Stopped before the feeds are; the servers' state stays in the database."""

@@ -234,6 +234,13 @@ class Feeds:
         await self._inbox.stop()
         await self._lanes.stop()
 
+    async def use_site(self, site: Site) -> None:
+        """Another mapping of the same feeds, from now on. Nothing is being processed while it is
+        changed, and nothing is held that was read by the former."""
+        async with self._turns.alone():
+            self.site = self._processor.site = site
+            self._held.clear()
+
     def setting(self, feed: str) -> FeedSetting:
         """A feed's setting; NOT_FOUND for a name that is none."""
         found = self.site.feeds.get(feed)

@@ -139,7 +139,7 @@ class Processor:
     ) -> None:
         self.database = database
         self.store = store
-        self._site = site
+        self.site = site
         self.secret = secret
         self._directory = directory
         self.service = service
@@ -165,7 +165,7 @@ class Processor:
             content.feed,
             content.sha256.hex(),
             content.received,
-            self._site.version,
+            self.site.version,
             job.attempt,
             content.format,
         )
@@ -196,7 +196,7 @@ class Processor:
         self, job: Job, source: Source, found: Mapping[PatientClaim, Found]
     ) -> list[Fact]:
         """What the message says, before it is held against what is known."""
-        context = Context(self._site, job.setting, self.secret, source)
+        context = Context(self.site, job.setting, self.secret, source)
         return map_message(job.decoder, job.read, found, context)
 
     async def compare(
@@ -209,7 +209,7 @@ class Processor:
         for job, facts in messages:
             compared = await compare_with_earlier(connection, facts, job.content.id, rows, secret)
             found += [await self._check_scale(connection, fact) for fact in compared]
-        linked = iter(await link_orders(connection, found, self._site))
+        linked = iter(await link_orders(connection, found, self.site))
         return [list(islice(linked, len(facts))) for _, facts in messages]
 
     async def find(
