@@ -15,7 +15,8 @@ from app.mappings.formats.csv.delimited import find_rows
 from app.mappings.formats.csv.receipts import write_table
 from app.mappings.formats.csv.spreadsheet import MAX_ROWS, Table, read_table
 from app.mappings.formats.row_records import read_birth_date, read_time
-from tests.feed_support import LIS, site
+from app.mappings.reasons import Reason
+from tests.feed_support import LIS, map_bytes, site
 from tests.table_support import result, table, write
 
 
@@ -234,6 +235,21 @@ def test_a_file_may_not_have_more_rows_than_the_bound() -> None:
     most = read(table(result()) + row * (MAX_ROWS - 1))
     more = read(table(result()) + row * MAX_ROWS)
     assert (most.overlong, more.overlong) == (False, True)
+
+
+@pytest.mark.parametrize("more", [b"," * 500_001, b'","' * 500_001, b"x,y\r\n" * 500_001])
+def test_a_file_may_not_have_more_cells_than_the_bound(more: bytes) -> None:
+    found = read(table(result()) + more)
+    assert (found.overlong, found.header.is_sound) == (True, True)
+    assert len(found.rows) < MAX_ROWS * 2
+
+
+def test_a_file_of_too_many_cells_is_refused_by_a_rule_that_says_so() -> None:
+    (fact,) = map_bytes(table(result()) + b"," * 500_001, LIS, format="csv")
+    assert (fact.reason, fact.detail) == (
+        Reason.STRUCTURE,
+        "a file may have 10000 rows, 1000 columns and 500000 cells",
+    )
 
 
 def test_the_template_names_the_needed_columns_first() -> None:

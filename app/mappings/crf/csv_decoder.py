@@ -18,7 +18,7 @@ from app.mappings.dictionary.columns import UNKNOWN, Columns, Header, fold_name
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element
 from app.mappings.formats.csv.decoder import CSV_MEDIA_TYPES
-from app.mappings.formats.csv.spreadsheet import MAX_COLUMNS, MAX_ROWS, Cells, Table, read_table
+from app.mappings.formats.csv.spreadsheet import LIMITS, Cells, Table, read_table
 from app.mappings.formats.decoding import Decoder, Head, Read, header_text
 from app.mappings.formats.row_records import check_row, place_of
 from app.mappings.frame import Span
@@ -61,8 +61,7 @@ def _refuse(table: Table) -> Failure | None:
     """Why no row is mapped: names of columns, never what stands in them."""
     header = table.header
     if table.overlong:
-        detail = f"a file may have {MAX_ROWS} rows and {MAX_COLUMNS} columns"
-        return Failure(Reason.STRUCTURE, detail)
+        return Failure(Reason.STRUCTURE, LIMITS)
     if header.missing:
         return Failure(Reason.STRUCTURE, f"the header lacks columns: {', '.join(header.missing)}")
     if header.doubled:

@@ -16,7 +16,7 @@ from app.mappings.dictionary.columns import Columns
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element, Elements
 from app.mappings.facts import Fact
-from app.mappings.formats.csv.spreadsheet import MAX_COLUMNS, MAX_ROWS, Cells, Table, read_table
+from app.mappings.formats.csv.spreadsheet import LIMITS, Cells, Table, read_table
 from app.mappings.formats.decoding import Acknowledgement, Decoder, Head, Read, Receipt, header_text
 from app.mappings.formats.flat_results import map_flat_results, settle_mentions
 from app.mappings.formats.row_records import (
@@ -99,8 +99,7 @@ def _refuse(sheet: Sheet) -> Failure | None:
     """Why no row of the table is mapped: the names of columns, never what stands in them."""
     table, header = sheet.table, sheet.table.header
     if table.overlong:
-        detail = f"a file may have {MAX_ROWS} rows and {MAX_COLUMNS} columns"
-        return Failure(Reason.STRUCTURE, detail)
+        return Failure(Reason.STRUCTURE, LIMITS)
     if header.missing:
         names = ", ".join(_name(sheet.columns, element) for element in header.missing)
         return Failure(Reason.STRUCTURE, f"the header lacks columns: {names}")
