@@ -9,7 +9,10 @@ import re
 from collections.abc import Collection, Iterable
 
 _LONG_NUMBER = re.compile(r"\d{8}")
-_TYPE = re.compile(r"[A-Za-z0-9_^.\-]{1,60}", re.ASCII)
+_TYPE = re.compile(
+    r"[A-Z][A-Z0-9]{2}\^?(?:(?<=\^)[A-Z]\d{2})?"  # HL7 v2
+    r"|[A-Z]{4}_[A-Z]{2}\d{6}[A-Z]{2}\d{0,2}|[Cc]linicalDocument"  # V3
+)
 _CHARSET = re.compile(r"[\x20-\x7e]{1,100}")
 _CODE = re.compile(r"[A-Za-z0-9][\x21-\x7e]{0,63}")
 _SYSTEM = re.compile(r"[\x21-\x7e]{1,200}")
@@ -29,7 +32,7 @@ MAX_NEAR = 3
 
 
 def shown_type(text: str) -> str:
-    """A message type, as `ORU^R01`, or a resource type; '' for what is not of that form."""
+    """A message type, as `ORU^R01` or `POOR_IN200901UV`; '' for what is not of that form."""
     return _shown(_TYPE, text)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.hl7v2.ack import addressee_of
 from app.mappings.formats.hl7v2.er7 import Message, parse_message
 from app.mappings.forms import (
@@ -14,13 +15,16 @@ from app.mappings.forms import (
     shown_type,
     shown_word,
 )
+from tests.feed_support import LIS, site
 
 
 @pytest.mark.parametrize(
     ("shown", "text"),
     [
         (shown_type, "ORU^R01"),
+        (shown_type, "ORU"),
         (shown_type, "POOR_IN200901UV"),
+        (shown_type, "POOR_IN200901UV01"),
         (shown_charset, "UNICODE UTF-8"),
         (shown_charset, "GB 18030-2000"),
         (shown_code, "PLT#2"),
@@ -62,3 +66,17 @@ def test_an_acknowledgement_does_not_repeat_what_is_no_processing_id_or_version(
 )
 def test_what_may_be_a_name_or_a_patients_number_is_no_control_id(text: str) -> None:
     assert shown_control(text) == ""
+
+
+@pytest.mark.parametrize("text", ["ZHANG^SAN", "Zhang", "T0000001", "ORU^R01^ZHANG", "ORU R01"])
+def test_what_may_be_a_name_is_no_message_type(text: str) -> None:
+    assert shown_type(text) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"), [("Observation", "Observation"), ("Zhang", ""), ("T0000001", "")]
+)
+def test_a_resource_type_that_is_none_is_not_kept_beside_the_message(kind: str, shown: str) -> None:
+    data = f'{{"resourceType": "{kind}", "id": "a"}}'.encode()
+    read = DECODERS["fhir"].read(data, site().feeds[LIS], site())
+    assert read.head.message_type == shown
