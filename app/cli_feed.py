@@ -195,6 +195,7 @@ def messages(
     database_url: DatabaseUrl = None,
 ) -> None:
     """The messages of a feed, newest first."""
+    from app.mappings.intake.control_ids import control_id_as_kept
     from app.mappings.watching.answers import MessagesAnswer
     from app.mappings.watching.browsing import MESSAGE_STATES, MessageFilter, order_tokens
     from app.mappings.watching.moments import parse_received
@@ -208,8 +209,9 @@ def messages(
     async def work(feeds: Feeds) -> MessagesAnswer:
         setting = feeds.setting(name)
         tokens = order_tokens(feeds.secret, setting, number) if number else ()
+        kept = control_id and control_id_as_kept(feeds.secret, name, control_id)
         wanted = MessageFilter(
-            *(name, subject, code, reason, tokens, state, control_id, kind),  # type: ignore[arg-type]
+            *(name, subject, code, reason, tokens, state, kept, kind),  # type: ignore[arg-type]
             received=parse_received(received or [], setting.zone),
         )
         found, _ = await find_messages(feeds, wanted, before, count)

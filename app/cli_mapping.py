@@ -1,7 +1,7 @@
 """`ssci mapping …`: check a site's folder, try it on the inbox, make it the active one; and
 `ssci feed ledger`: what became of every part of a message.
 
-A running service reads its mapping when it starts: restart it after `activate`.
+A running service takes over what is activated within seconds; other feeds or formats at its start.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def activate(
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
-    """Keep FOLDER under its version and read the feeds by it from the next start on."""
+    """Keep FOLDER under its version and read the feeds by it from now on."""
     settings = settings_of(data_dir=data_dir, database_url=database_url)
     store = _store(settings)
     source = store.find(folder)
@@ -95,7 +95,9 @@ def activate(
             expression="FOLDER",
         )
     store.activate(source, candidate.version)
-    typer.echo(f"{candidate.version} is active: restart the service")
+    typer.echo(
+        f"{candidate.version} is active: a running service reads the feeds by it within seconds"
+    )
     written = asyncio.run(_load_terminology(settings, candidate))
     typer.echo(f"  {written} resources of its terminology were written")
 

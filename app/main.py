@@ -56,9 +56,17 @@ from app.fhir import (
 from app.fhir.openapi import describe_fhir
 from app.keys import KeyFile, Keys, ensure_keys
 from app.mappings import FeedKeys, Feeds, Site, TrialDirectory, load_site
+from app.mappings.activation.following import MappingFollower
 from app.mappings.activation.store import MappingStore
 from app.mappings.dictionary.terminology import load_mapping_terminology
-from app.mappings.mllp.server import MllpLimits, MllpPlan, MllpPort, MllpServer, MllpTls
+from app.mappings.mllp.server import (
+    MllpLimits,
+    MllpPlan,
+    MllpPort,
+    MllpServer,
+    MllpTls,
+    describe_counts,
+)
 from app.mappings.polling.plan import PollPlan, read_plans
 from app.mappings.polling.poller import Pollers
 from app.mappings.routes import build_router as build_feed_router
@@ -270,8 +278,9 @@ class Service:
         self._stack.push_async_callback(services.watching.stop)
         await replay_enrolled(services.trial)
         await load_mapping_terminology(services.store, services.feeds.site)
-        await self._listen_for_mllp(services.feeds)
+        await self._listen_for_mllp(services.feeds, services.watching)
         self._poll(services.feeds)
+        self._follow_mapping(services)
         self._fhir = Transport(
             build_fhir(services),
             TransportSettings(self._settings.cors_origins, self._settings.body_limit_bytes),
@@ -279,12 +288,19 @@ class Service:
         self._api = LimitedBody(build_api(services), self._settings.body_limit_bytes)
         return services
 
-    async def _listen_for_mllp(self, feeds: Feeds) -> None:
+    async def _listen_for_mllp(self, feeds: Feeds, watching: Watching) -> None:
         """Stopped before the feeds are, so that messages in work are answered."""
         if self._settings.mllp:
             server = MllpServer(feeds, plan_mllp(self._settings, next(iter(feeds.site.feeds))))
             await server.start()
+            watching.count_mllp = lambda: describe_counts(server.counts)
             self._stack.push_async_callback(server.stop)
+
+    def _follow_mapping(self, services: Services) -> None:
+        """What `ssci mapping activate` makes the active one is taken over without a restart."""
+        follower = MappingFollower(mapping_store(self._settings), services.feeds)
+        follower.start()
+        self._stack.push_async_callback(follower.stop)
 
     def _poll(self, feeds: Feeds) -> None:
         """Stopped before the feeds are; the servers' state stays in the database."""

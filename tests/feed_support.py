@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -239,9 +239,11 @@ def map_bytes(
     feed: str = LIS,
     subjects: Sequence[Subject] = (SUBJECT,),
     format: str = "hl7v2",
+    **changes: Any,
 ) -> list[Fact]:
-    """The facts of a message whose patients all are these subjects."""
-    setting, decoder = site().feeds[feed], DECODERS[format]
+    """The facts of a message whose patients all are these subjects; `changes` of the feed's
+    setting."""
+    setting, decoder = replace(site().feeds[feed], **changes), DECODERS[format]
     read = decoder.read(data, setting, site())
     source = Source(feed, "0" * 64, datetime(2019, 3, 14, 3, tzinfo=UTC), site().version)
     found = {claim: Found(tuple(subjects)) for claim in read.claims.values()}

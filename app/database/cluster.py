@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from app.database.binaries import Binaries, failed_start
-from app.database.home import Home, Passwords, create_private, write_private
+from app.database.home import SOCKET_NAME, Home, Passwords, create_private, write_private
 from app.database.locks import Progress
 from app.errors import Category, error
 
@@ -183,6 +183,10 @@ def server_pid(home: Home) -> int | None:
         return None
 
 
+DEAD = ("Z", "X")
+"""States of a process that has ended and that its parent has not asked after yet."""
+
+
 def remove_stale_pid(home: Home) -> None:
     """For the holder of server.lock: no server of ours lives, whoever has the process id now.
 
@@ -192,6 +196,7 @@ def remove_stale_pid(home: Home) -> None:
     path = home.cluster / "postmaster.pid"
     if path.exists() and not _is_postgres(server_pid(home)):
         path.unlink()
+        (home.socket_folder / f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
 
 def _is_postgres(pid: int | None) -> bool:
@@ -201,6 +206,8 @@ def _is_postgres(pid: int | None) -> bool:
     if not (processes / "self").exists():  # no way to look: PostgreSQL's own check decides
         return True
     try:
-        return (processes / str(pid) / "comm").read_text().strip() == "postgres"
+        told = (processes / str(pid) / "status").read_text()
     except OSError:
         return False
+    lines = dict(line.split(":\t", 1) for line in told.splitlines() if ":\t" in line)
+    return lines.get("Name") == "postgres" and lines.get("State", "")[:1] not in DEAD

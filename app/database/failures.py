@@ -17,6 +17,9 @@ TOO_MANY_CONNECTIONS = "53300"
 READ_ONLY = "25006"
 CANCELLED = "57014"
 LOCK_TIMEOUT = "55P03"
+NOT_ACCEPTING = "55000"
+"""Of a connection that is refused: the database allows none. Of a statement it has another
+meaning."""
 LOST_RACES = {"40001", "40P01"}
 NUL_CHARACTER = {"22021", "22P05"}
 PROGRAM_LIMIT = "54000"
@@ -42,6 +45,8 @@ def translated(failure: BaseException, *, writing: bool, lost: bool) -> SsciErro
     how it was called.
     """
     if isinstance(failure, asyncpg.PostgresError):
+        if lost and failure.sqlstate == NOT_ACCEPTING:
+            return unavailable("The database accepts no connections at the moment.", 5)
         return _of_state(failure.sqlstate or "", writing)
     if isinstance(failure, TimeoutError):
         return unavailable("The database does not answer.", 5)

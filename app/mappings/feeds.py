@@ -27,6 +27,7 @@ from app.mappings.formats.charset import codec_of, decodes
 from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.decoding import Decoder, Read, Receipt, check_formats
 from app.mappings.frame import Span
+from app.mappings.intake.control_ids import control_id_as_kept
 from app.mappings.intake.idempotency import Idempotency
 from app.mappings.intake.inbox import (
     Claim,
@@ -41,12 +42,14 @@ from app.mappings.intake.inbox import (
     open_content,
 )
 from app.mappings.intake.lanes import Lanes
+from app.mappings.intake.sealed_answers import open_answer
 from app.mappings.parsing.units import load_ucum
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.subjects import Found, PatientClaim, SubjectDirectory
 from app.mappings.working.joint import End, Ended, process_in_waves
 from app.mappings.working.processing import TRANSIENT, Job, Processor, acknowledge, verdict_of
 from app.mappings.working.quarantine import Settled, fact_statements, fetch_facts
+from app.mappings.working.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,8 @@ LIGHT_BYTES = 16 * 1024
 WORKERS = 2
 """While one waits for the database, the other maps."""
 HELD_JOBS = 256
+BROKEN_ATTEMPTS = 2
+"""So many attempts alone may end with the process; then the message goes into quarantine."""
 DELIVERIES_AT_ONCE = 64
 
 
@@ -96,20 +101,36 @@ WITH next AS (
 )
 UPDATE feeds.processing p SET started = p.started + 1, claimed_until = now() + $1
 FROM sized WHERE p.message_id = sized.message_id
-  AND (sized.place = 1 OR (NOT sized.broken AND sized.size <= $3))
+  AND NOT sized.broken AND (sized.place = 1 OR sized.size <= $3)
+RETURNING p.message_id, p.started
+"""
+"""The oldest that are free, up to the first that was being processed when a process died."""
+FREE = """
+SELECT 1 FROM feeds.processing WHERE state = 'pending' AND claimed_until <= now()
+ORDER BY message_id LIMIT 1
+"""
+CLAIM_BROKEN = """
+WITH next AS (
+  SELECT message_id FROM feeds.processing
+  WHERE state = 'pending' AND claimed_until <= now()
+  ORDER BY message_id LIMIT 1 FOR UPDATE SKIP LOCKED
+)
+UPDATE feeds.processing p SET started = p.started + 1, claimed_until = now() + $1
+FROM next WHERE p.message_id = next.message_id AND p.started > p.finished
 RETURNING p.message_id, p.started, p.finished
 """
-"""The oldest that are free; one whose last attempt did not come to an end goes alone, so that it
-takes no other with it."""
+"""The oldest that is free, if it was being processed when a process died. It goes alone, so that it
+takes no other with it and bears no other's blame: `started - finished` is then one more than its
+attempts alone, this one included."""
 CLAIM_ONE = """
 UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
-WHERE message_id = $1 AND state = 'pending' AND claimed_until <= now()
-RETURNING message_id, started, finished
+WHERE message_id = $1 AND state = 'pending' AND claimed_until <= now() AND started = finished
+RETURNING message_id, started
 """
 CLAIM_FIRST = """
 UPDATE feeds.processing SET started = started + 1, claimed_until = now() + $2
 WHERE message_id = $1 AND state = 'pending' AND started = 0
-RETURNING message_id, started, finished
+RETURNING message_id, started
 """
 RENEW = """
 UPDATE feeds.processing SET claimed_until = now() + $2
@@ -181,6 +202,7 @@ class Feeds:
         self._unreleased: set[int] = set()
         self._inbox = Lanes(self._keep_together, DELIVERIES_AT_ONCE)
         self._lanes = Lanes(self._attempt_together, TOGETHER, lanes=2)
+        self._turns = Turns()
         self._held: dict[int, Job] = {}
         self.idempotency = Idempotency(database, lambda: self._keys.result_hmac, now)
 
@@ -211,6 +233,13 @@ class Feeds:
         self._workers = []
         await self._inbox.stop()
         await self._lanes.stop()
+
+    async def use_site(self, site: Site) -> None:
+        """Another mapping of the same feeds, from now on. Nothing is being processed while it is
+        changed, and nothing is held that was read by the former."""
+        async with self._turns.alone():
+            self.site = self._processor.site = site
+            self._held.clear()
 
     def setting(self, feed: str) -> FeedSetting:
         """A feed's setting; NOT_FOUND for a name that is none."""
@@ -268,12 +297,19 @@ class Feeds:
             return f"a delivery may have {MAX_MESSAGES} messages and envelope segments"
         return None
 
-    def refuse(self, format: str, failure: Failure | None = None) -> bytes:
-        """The answer to a delivery that is not kept."""
+    def refuse(
+        self, feed: str, format: str, failure: Failure | None = None, body: bytes = b""
+    ) -> bytes:
+        """The answer to a delivery that is not kept; what it repeats is read from `body`."""
         decoder, now = DECODERS[format], self._now()
         fact = Fact(0, decoder.whole, Span(0, 0), elements=decoder.elements)
         facts = [fact.failed(failure)] if failure else None
-        return decoder.acknowledge(Receipt(0, now, "reject", None, facts)).body
+        read = self._read_header(self.setting(feed), decoder, body)
+        return decoder.acknowledge(Receipt(0, now, "reject", read, facts)).body
+
+    def _read_header(self, setting: FeedSetting, decoder: Decoder, body: bytes) -> Read | None:
+        header = decoder.header(body)
+        return decoder.read(header, setting, self.site) if header else None
 
     async def reject_oversize(
         self, feed: str, head: bytes, media_type: str, rule: str, format: str = HL7
@@ -295,7 +331,8 @@ class Feeds:
                 for statement in fact_statements(kept.id, rows, source, now, secret):
                     await connection.executemany(statement.sql, statement.rows)
         self._tell(feed, [] if kept.duplicate else [Settled(fact)])
-        return decoder.acknowledge(Receipt(kept.id, kept.received, "reject", None, [fact])).body
+        read = self._read_header(setting, decoder, head)
+        return decoder.acknowledge(Receipt(kept.id, kept.received, "reject", read, [fact])).body
 
     def _take_apart(
         self, setting: FeedSetting, decoder: Decoder, body: bytes, media_type: str
@@ -340,7 +377,7 @@ class Feeds:
             self._now(),
             data,
             head.message_type,
-            head.control_id,
+            control_id_as_kept(self._keys.result_hmac, setting.name, head.control_id),
             head.charset_declared,
             head.charset_used,
             head.charset_mismatch,
@@ -427,7 +464,8 @@ class Feeds:
                 "SELECT message_id, body FROM feeds.acknowledgement WHERE message_id = ANY($1)",
                 list(message_ids),
             )
-        return {row["message_id"]: bytes(row["body"]) for row in rows}
+        secret = self.secret
+        return {row["message_id"]: open_answer(secret, bytes(row["body"])) for row in rows}
 
     # Processing
 
@@ -447,7 +485,7 @@ class Feeds:
         ends: dict[int, End] = {}
         held = {job.content.id for job in jobs}
         async with self._holding(held):
-            async for wave in process_in_waves(self._processor, jobs):
+            async for wave in process_in_waves(self._processor, jobs, self._turns):
                 ended = {job.content.id: end for job, end in wave}
                 held -= ended.keys()
                 again |= await self._finish(wave)
@@ -545,13 +583,32 @@ class Feeds:
     async def _process_next(self) -> int:
         async with self.database.writing() as connection:
             rows = await connection.fetch(CLAIM_NEXT, CLAIM, TOGETHER, TOGETHER * LIGHT_BYTES)
+        if not rows:
+            return await self._process_broken()
         await self._process_claimed(sorted(rows, key=lambda row: int(row["message_id"])))
         return len(rows)
 
-    async def _process_claimed(self, rows: Sequence[Any]) -> None:
-        jobs = await self._open_jobs({row["message_id"]: row["started"] for row in rows})
-        broken = {row["message_id"] for row in rows if row["started"] - row["finished"] > 2}
-        jobs = [_poisoned(job) if job.content.id in broken else job for job in jobs]
+    async def _process_broken(self) -> int:
+        """One that was being processed when a process died, while nothing else is."""
+        async with self.database.reading() as connection:
+            if not await connection.fetchval(FREE):
+                return 0
+        async with self._turns.alone():
+            async with self.database.writing() as connection:
+                row = await connection.fetchrow(CLAIM_BROKEN, CLAIM)
+            if row is None:
+                return 0
+            alone = row["started"] - row["finished"] - 1
+            try:
+                await self._process_claimed([row], poisoned=alone > BROKEN_ATTEMPTS)
+            except asyncio.CancelledError:  # stopped, not broken
+                await self._release(row["message_id"])
+                raise
+        return 1
+
+    async def _process_claimed(self, rows: Sequence[Any], *, poisoned: bool = False) -> None:
+        jobs = await self._open_claimed({row["message_id"]: row["started"] for row in rows})
+        jobs = [_poisoned(job) for job in jobs] if poisoned else jobs
         light = [job for job in jobs if len(job.content.data) <= LIGHT_BYTES]
         heavy = [[job] for job in jobs if len(job.content.data) > LIGHT_BYTES]
         async with self._holding({job.content.id for [job] in heavy}):
@@ -559,6 +616,18 @@ class Feeds:
                 ends = await self._attempt_together(some) if some else []
                 for problem in (each for each in ends if isinstance(each, BaseException)):
                     _log_problem(problem)
+
+    async def _open_claimed(self, attempts: Mapping[int, int]) -> list[Job]:
+        """Those that open. That the others don't (their key is not there, the site has no such feed
+        any more) ended no process: it is not held against them."""
+        try:
+            jobs = await self._open_jobs(attempts)
+        except Exception as problem:
+            _log_problem(problem)
+            jobs = []
+        for message_id in attempts.keys() - {job.content.id for job in jobs}:
+            await self._release(message_id, CLAIM)
+        return jobs
 
     async def open_job(self, message_id: int, attempt: int) -> Job | None:
         """A kept message with its bytes, read as its feed and format have it; None where they are
@@ -599,11 +668,11 @@ class Feeds:
         """What a message says now, compared with what is known of it; nothing is written."""
         return await self._processor.map(job)
 
-    async def _release(self, message_id: int) -> None:
+    async def _release(self, message_id: int, wait: timedelta = RETRY) -> None:
         """Gives a claimed message back; if even that fails, a worker does it later."""
         try:
             async with self.database.writing() as connection:
-                await connection.execute(RELEASE, message_id, RETRY)
+                await connection.execute(RELEASE, message_id, wait)
         except SsciError:
             self._unreleased.add(message_id)
         self._wake.set()
@@ -677,7 +746,7 @@ def _told(job: Job, end: End, again: set[int]) -> Ended | BaseException | None:
 
 
 def _poisoned(job: Job) -> Job:
-    detail = "two attempts at this message did not come to an end"
+    detail = f"the process ended {BROKEN_ATTEMPTS} times while it processed this message alone"
     return replace(job, read=replace(job.read, failure=Failure(Reason.POISON, detail)))
 
 

@@ -74,6 +74,11 @@ def has_more_headers(body: bytes, limit: int) -> bool:
     return next(islice(HEADER.finditer(body), limit, None), None) is not None
 
 
+def is_ended(data: bytes, segment: Span) -> bool:
+    """Whether a line end stands behind a segment: else its sender may have cut it off."""
+    return LINE_END.search(data, segment.end) is not None
+
+
 def find_segments(data: bytes) -> list[Span]:
     """The segments of one message from its `MSH` on; continuation lines belong to the segment
     before them, blank lines to none. Empty if there is no `MSH`."""

@@ -11,6 +11,8 @@ import hmac
 import uuid
 from dataclasses import dataclass, field
 
+FIRST = "1"
+
 
 @dataclass(frozen=True, slots=True)
 class OrderNumbers:
@@ -49,13 +51,19 @@ def result_key(
     time: str,
 ) -> ResultKey:
     """FEEDS 2. `date` is '' unless the feed's order numbers restart; `patient` and `time` count
-    only where there is no order and no specimen."""
-    order = numbers.strongest
+    only where there is no order and no specimen. The sub-id counts in its normal form."""
+    order, sub_id = numbers.strongest, normal_sub_id(sub_id)
     if order is None:
         return ResultKey(keyed_id(secret, "weak", authority, patient, *test, sub_id, time), True)
     return ResultKey(
         keyed_id(secret, "result", authority, *order, *panel, *test, sub_id, date), False
     )
+
+
+def normal_sub_id(text: str) -> str:
+    """A sub-id (OBX-4) as part of an identity: `1` is none. What one format numbers, another leaves
+    out; and a first result that is corrected alone does not tell that there was a second."""
+    return "" if text == FIRST else text
 
 
 def keyed_id(secret: bytes, *parts: str) -> str:

@@ -124,7 +124,7 @@ def _add_receiving(router: APIRouter, feeds: Feeds, decoder: Decoder, *, at: str
             if problem.category is not Category.UNAVAILABLE or form != "own":
                 raise
             headers = {"Retry-After": "5", **problem.headers}
-            ack = feeds.refuse(decoder.format)
+            ack = feeds.refuse(feed, decoder.format, body=body)
             return Response(ack, 503, headers, media_type=decoder.answer_type)
 
     async def receive_here(request: Request) -> Response:
@@ -240,7 +240,8 @@ async def _refuse(feeds: Feeds, delivery: _Delivery) -> Response | None:
     if not body.strip():
         if delivery.form != "own":
             raise error(Category.INCORRECT, EMPTY, expression="body")
-        ack = feeds.refuse(decoder.format, Failure(Reason.FRAME_BROKEN, EMPTY))
+        failure = Failure(Reason.FRAME_BROKEN, EMPTY)
+        ack = feeds.refuse(delivery.feed, decoder.format, failure)
         return Response(ack, 400, media_type=decoder.answer_type)
     rule = await unhurried(len(body), feeds.limit_broken, body, decoder.format)
     if rule is None:

@@ -177,6 +177,7 @@ sa.Index(
 )
 sa.Index(
     "fact_subject_message",
+    fact.c.feed,
     fact.c.subject,
     fact.c.message_id.desc(),
     postgresql_where=fact.c.subject.is_not(None),
@@ -211,10 +212,76 @@ sa.Index(
 )
 sa.Index(
     "fact_open_subject",
+    fact.c.feed,
     fact.c.subject,
     fact.c.message_id.desc(),
     fact.c.ordinal,
     postgresql_where=(fact.c.state == "open") & fact.c.subject.is_not(None),
+)
+
+sa.Index(
+    "fact_code_reason",
+    fact.c.feed,
+    fact.c.code,
+    fact.c.reason,
+    fact.c.message_id.desc(),
+    fact.c.ordinal,
+    postgresql_where=(fact.c.code != "") & fact.c.reason.is_not(None),
+)
+sa.Index(
+    "fact_subject_reason",
+    fact.c.feed,
+    fact.c.subject,
+    fact.c.reason,
+    fact.c.message_id.desc(),
+    fact.c.ordinal,
+    postgresql_where=fact.c.subject.is_not(None) & fact.c.reason.is_not(None),
+)
+sa.Index(
+    "fact_open_code_reason",
+    fact.c.feed,
+    fact.c.code,
+    fact.c.reason,
+    fact.c.message_id.desc(),
+    fact.c.ordinal,
+    postgresql_where=(fact.c.state == "open") & (fact.c.code != ""),
+)
+sa.Index(
+    "fact_settled_reason",
+    fact.c.feed,
+    fact.c.state,
+    fact.c.resolved_reason,
+    fact.c.message_id.desc(),
+    fact.c.ordinal,
+    postgresql_where=fact.c.state.in_(("resolved", "dismissed")),
+)
+sa.Index(
+    "fact_settled_code",
+    fact.c.feed,
+    fact.c.state,
+    fact.c.code,
+    fact.c.message_id.desc(),
+    fact.c.ordinal,
+    postgresql_where=fact.c.state.in_(("resolved", "dismissed")) & (fact.c.code != ""),
+)
+sa.Index(
+    "fact_settled_subject",
+    fact.c.feed,
+    fact.c.state,
+    fact.c.subject,
+    fact.c.message_id.desc(),
+    fact.c.ordinal,
+    postgresql_where=fact.c.state.in_(("resolved", "dismissed")) & fact.c.subject.is_not(None),
+)
+
+open_facts = sa.Table(
+    "open_facts",
+    metadata,
+    sa.Column("feed", _text(), primary_key=True),
+    sa.Column("reason", _text(), primary_key=True),
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    _needed("number", sa.BigInteger),
+    schema=FEEDS,
 )
 
 dismissal = sa.Table(

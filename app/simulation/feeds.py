@@ -66,7 +66,7 @@ class Clerk:
 
     def control_id(self) -> str:
         self.messages += 1
-        return f"M{self.prefix}{self.messages:04d}"
+        return f"M{self.prefix[:-6]}-{self.prefix[-6:]}-{self.messages:04d}"
 
 
 def build_messages(participant: Participant) -> tuple[Message, ...]:

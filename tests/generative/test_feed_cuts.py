@@ -15,6 +15,7 @@ from app.fhir import dump_json
 from app.mappings.facts import Fact
 from app.mappings.formats.hl7v2.er7 import Message, parse_message
 from app.mappings.formats.json.decoder import JSON as JSON_RESULTS
+from app.mappings.reasons import Reason
 from tests.crf_support import CRF, CSV, JSON, as_csv, as_json, record
 from tests.feed_support import (
     HIS,
@@ -61,6 +62,36 @@ MESSAGES: dict[str, tuple[bytes, str, str]] = {
     "CRF CSV": (as_csv([record("adverse-event"), record("home-dose")]), CRF, CSV),
     "CRF JSON": (as_json(record("adverse-event"), record("home-dose")), CRF, JSON),
 }
+
+
+@pytest.mark.parametrize("name", [each for each in MESSAGES if MESSAGES[each][2] != "json"])
+def test_a_feed_that_requires_line_ends_takes_nothing_behind_the_last_one(name: str) -> None:
+    data, feed, format = MESSAGES[name]
+    if not data.endswith((b"\r", b"\n")):
+        return
+    unended = data.rstrip(b"\r\n")
+    whole = map_bytes(data, feed, format=format, segment_end="required")
+    facts = map_bytes(unended, feed, format=format, segment_end="required")
+    lost = [fact for fact in facts if fact.reason in (Reason.FRAME_BROKEN, Reason.PARSE)]
+    assert not any(fact.reason in (Reason.FRAME_BROKEN, Reason.PARSE) for fact in whole)
+    assert [fact.detail.endswith("no line end: it may be cut off") for fact in lost] == [True]
+    if format == "hl7v2":
+        assert facts == lost
+        last = data.rstrip(b"\r").rpartition(b"\r")[2][:3].decode()
+        assert lost[0].detail.startswith(f"{last}[1] ")
+
+
+def test_a_merge_needs_its_last_line_end_on_every_feed() -> None:
+    data, feed, _ = MESSAGES["ADT A40"]
+    (fact,) = map_bytes(data.rstrip(b"\r"), feed)
+    assert (fact.reason, fact.place) == (Reason.FRAME_BROKEN, "MSH[1]")
+    assert [each.merge is not None for each in map_bytes(data, feed)] == [True]
+
+
+def test_a_line_end_within_the_last_segment_does_not_end_it() -> None:
+    cut = message(msh(), pid(), obr(), obx(), "NTE|1|L|first\nsecond").removesuffix(b"\r")
+    (fact,) = map_bytes(cut, segment_end="required")
+    assert fact.detail.startswith("NTE[1] ")
 
 
 def amounts(facts: Sequence[Fact]) -> set[str]:

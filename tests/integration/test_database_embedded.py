@@ -137,6 +137,18 @@ def somebody(tmp_path):
         process.kill()
 
 
+@pytest.fixture
+def zombie(reachable_folder):
+    """A PostgreSQL that has ended and that its parent has not asked after yet: killed together with
+    its service, it stays one until the first process of the machine looks."""
+    account = binaries.server_account(reachable_folder / "absent")
+    identity = {"user": account.uid, "group": account.gid} if account.switch else {}
+    program = reachable_folder / "postgres"
+    program.symlink_to("/bin/true")
+    with subprocess.Popen([program], **identity) as process:
+        yield process
+
+
 def user_of(pid):
     return Path(f"/proc/{pid}").stat().st_uid
 
@@ -275,6 +287,16 @@ async def test_a_stale_pid_file_does_not_matter(start, data_dir, somebody, conte
     async with await start() as server:
         assert await query(server.owner_dsn, "select 1") == 1
         assert postmaster(data_dir) != somebody.pid
+
+
+async def test_a_killed_server_that_nobody_has_buried_yet_does_not_matter(start, data_dir, zombie):
+    await (await start()).stop()
+    await until(lambda: "State:\tZ" in Path(f"/proc/{zombie.pid}/status").read_text())
+    cluster, socket = data_dir / "postgres/cluster", data_dir / "postgres/socket"
+    (cluster / "postmaster.pid").write_text(f"{zombie.pid}\n{cluster.resolve()}\n")
+    (socket / f"{home.SOCKET_NAME}.lock").write_text(f"{zombie.pid}\n{cluster.resolve()}\n")
+    async with await start() as server:
+        assert await query(server.owner_dsn, "select 1") == 1
 
 
 async def test_an_initdb_that_was_killed_is_done_again(service, start, data_dir):

@@ -131,8 +131,8 @@ async def test_messages_processed_together_end_as_if_they_had_come_one_by_one(
     messages = [some_message(chance, n) for n in range(40)]
     ends, waves = [], []
 
-    async def counted(processor: Processor, jobs: Sequence[Job]) -> AsyncIterator[Any]:
-        async for wave in process_in_waves(processor, jobs):
+    async def counted(processor: Processor, *given: Any) -> AsyncIterator[Any]:
+        async for wave in process_in_waves(processor, *given):
             waves.append(len(wave))
             yield wave
 
@@ -244,7 +244,7 @@ async def test_a_message_that_ends_its_process_takes_no_other_into_quarantine(
     await keep_all(lab.feeds, [(LIS, oru(order=f"L{n}", id=f"{n}")) for n in range(1, 5)])
     with monkeypatch.context() as patch:
         patch.setattr(Processor, "map_facts", die)
-        for _ in range(2):
+        for _ in range(3):
             with pytest.raises(Interrupted):
                 await lab.feeds.process_pending()
             async with lab.database.writing() as connection:

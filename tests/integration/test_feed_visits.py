@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.database import Database
-from app.fhir import Create
+from app.fhir import Create, Update
 from app.mappings import Feeds, TrialDirectory
 from app.trial import HashedMrn, Trial
 from tests.feed_support import (
@@ -126,6 +126,69 @@ async def test_the_study_is_named_on_visits_within_participation_only(clinic: Ho
     before = adt("A03", id="9", visit="V0", start="20180101080000+0800", end="20180105080000+0800")
     encounter = await visit_after(clinic, before)
     assert "workflow-researchStudy" not in str(encounter["extension"])
+
+
+LAST_DAY = date(2019, 3, 11)
+NOT_OURS = ("not-subject-data", "NOT_SUBJECT_DATA")
+
+
+def end_participation(clinic: Hospital) -> None:
+    clinic.directory.subjects["PUMCH", MRN] = type(SUBJECT)(
+        SUBJECT.number, SUBJECT.reference, True, since=date(2019, 3, 1), until=LAST_DAY
+    )
+
+
+AFTER = {"recorded": "20190312100000+0800", "id": "9"}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        LEFT,
+        adt("A03", **AFTER),
+        adt("A03", **AFTER, start="", kind=""),
+        adt("A03", recorded="", id="9", start=""),
+        adt("A08", **AFTER, end="20190312093000+0800"),
+        adt("A08", **AFTER, start="", kind="E"),
+        adt("A01", **AFTER, start="20190312090000+0800"),
+        adt("A01", **AFTER, start=""),
+    ],
+)
+async def test_what_happens_to_a_visit_after_the_last_day_of_participation_is_not_stored(
+    clinic: Hospital, later: bytes
+) -> None:
+    before = await visit_after(clinic, ADMITTED)
+    end_participation(clinic)
+    facts = await send(clinic, later)
+    assert [(fact["outcome"], fact["reason"]) for fact in facts][1] == NOT_OURS
+    assert await clinic.read(f"Encounter/{before['id']}") == before
+
+
+@pytest.mark.parametrize(
+    ("later", "status"),
+    [
+        (adt("A03", **AFTER, end="20190311200000+0800"), "finished"),
+        (adt("A11", **AFTER), "cancelled"),
+        (adt("A11", **AFTER, start=""), "cancelled"),
+    ],
+)
+async def test_the_end_of_a_visit_within_participation_and_its_cancelling_are_stored_whenever_told(
+    clinic: Hospital, later: bytes, status: str
+) -> None:
+    before = await visit_after(clinic, ADMITTED)
+    end_participation(clinic)
+    await send(clinic, later)
+    assert (await clinic.read(f"Encounter/{before['id']}"))["status"] == status
+
+
+async def test_sex_and_birth_year_told_after_the_last_day_are_not_stored(clinic: Hospital) -> None:
+    await clinic.store.write(
+        CALLER, [Update({"resourceType": "Patient", "id": "SSCI-001"}, "SSCI-001")]
+    )
+    end_participation(clinic)
+    facts = await send(clinic, adt("A08", **AFTER, sex="F", born="19790504"))
+    assert (facts[0]["outcome"], facts[0]["reason"]) == NOT_OURS
+    assert "gender" not in await clinic.read("Patient/SSCI-001")
 
 
 async def test_what_enrolment_wrote_is_never_overwritten(clinic: Hospital) -> None:

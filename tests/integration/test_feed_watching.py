@@ -149,6 +149,48 @@ async def test_a_stranger_is_not_found_by_an_order_number(lab: Hospital) -> None
     assert answer.json()["messages"] == []
 
 
+@pytest.mark.parametrize("id", ["ZHANGSAN", "T000000001", "110105194912310021"])
+async def test_a_control_id_that_may_name_somebody_is_acknowledged_and_not_kept_in_clear(
+    lab: Hospital, id: str
+) -> None:
+    first = await lab.post(oru(id=id))
+    again = await lab.post(oru(id=id))
+    assert f"MSA|AA|{id}\r".encode() in first.content
+    assert again.content == first.content
+    assert await listed(lab, f"control_id={id}") == [1]
+    assert id not in (await lab.client.get(f"/feeds/{LIS}/messages/1")).text
+    assert id not in (await lab.client.get(f"/feeds/{LIS}/messages/1/content")).text
+    assert id.encode() not in await everything_in_clear(lab)
+
+
+async def test_a_sender_that_is_no_system_is_answered_and_not_kept_in_clear(lab: Hospital) -> None:
+    sent = oru().replace(b"|LIS|PUMCH|", "|王测试|T000000001|".encode(), 1)
+    plain = {"Content-Type": "application/hl7-v2"}
+    headers = plain | {"Idempotency-Key": "one"}
+    answers = [
+        (await lab.client.post(f"/feeds/{LIS}/hl7v2", content=sent, headers=each)).content
+        for each in (headers, headers, plain)
+    ]
+    assert "|王测试|T000000001|".encode() in answers[0]
+    assert len(set(answers)) == 1
+    kept = await everything_in_clear(lab)
+    assert "王测试".encode() not in kept
+    assert b"T000000001" not in kept
+
+
+async def everything_in_clear(lab: Hospital) -> bytes:
+    """What the tables of the feeds hold beside the encrypted bytes."""
+    async with lab.database.reading() as connection:
+        rows = [
+            *await connection.fetch("SELECT control_id, message_type FROM feeds.message"),
+            *await connection.fetch("SELECT body FROM feeds.acknowledgement"),
+            *await connection.fetch("SELECT body, location FROM feeds.idempotency"),
+            *await connection.fetch("SELECT f::text FROM feeds.fact f"),
+        ]
+    texts = (value for row in rows for value in row.values() if value is not None)
+    return b"\n".join(each.encode() if isinstance(each, str) else each for each in texts)
+
+
 @pytest.mark.parametrize(
     "query", ["code=%00", "subject=%00", "control_id=a%00", "type=%00", "reason=NO", "order=1"]
 )

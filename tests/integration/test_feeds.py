@@ -665,7 +665,7 @@ async def test_what_a_killed_process_left_is_processed_by_the_next(
     assert await lab.count("Observation") == 1
 
 
-async def test_a_message_that_twice_ends_its_process_is_quarantined(
+async def test_a_message_that_alone_twice_ends_its_process_is_quarantined(
     lab: Hospital, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def die(*_: object) -> None:
@@ -675,9 +675,10 @@ async def test_a_message_that_twice_ends_its_process_is_quarantined(
         patch.setattr(Processor, "process", die)
         with pytest.raises(Interrupted):
             await lab.feeds.receive("pumch-lis", oru(), ER7)
-        await _let_claims_expire(lab)
-        with pytest.raises(Interrupted):
-            await lab.feeds.process_pending()
+        for _ in range(2):
+            await _let_claims_expire(lab)
+            with pytest.raises(Interrupted):
+                await lab.feeds.process_pending()
     await _let_claims_expire(lab)
     assert await lab.feeds.process_pending() == 1
     (fact,) = (await lab.client.get("/feeds/quarantine?reason=POISON")).json()["facts"]
@@ -749,10 +750,19 @@ async def test_what_cannot_be_kept_is_refused_with_a_time_to_retry(
         raise error(Category.UNAVAILABLE, "the database is down")
 
     monkeypatch.setattr(lab.feeds, "receive", refuse)
-    answer = await lab.post(oru())
+    answer = await lab.post(oru(id="M7"))
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
-    assert b"\rMSA|AR" in answer.content
+    assert b"\rMSA|AR|M7\r" in answer.content
+    assert answer.content.startswith(b"MSH|^~\\&|SSCI|PUMCH|LIS|PUMCH|")
+    batch = await lab.post(b"BHS|^~\\&\r" + oru(id="M7") + oru(id="M8") + b"BTS|2\r")
+    assert (batch.status_code, b"\rMSA|AR\r" in batch.content) == (503, True)
+
+
+async def test_what_is_too_large_is_refused_under_its_own_control_id(lab: Hospital) -> None:
+    answer = await lab.post(oru(id="M7", notes=["x" * 6_000_000] * 4))
+    assert answer.status_code == 413
+    assert b"\rMSA|AR|M7\r" in answer.content
 
 
 async def test_a_resource_that_breaks_a_rule_of_fhir_fails_alone(

@@ -83,3 +83,70 @@ async def test_the_maps_translate(
     assert parameters[0] == {"name": "result", "valueBoolean": True}
     (concept,) = [each for each in parameters[1]["part"] if each["name"] == "concept"]
     assert concept["valueCoding"]["code"] == target
+
+
+def dependent() -> list[tuple[str, str, str, str]]:
+    """(map, code, property, value) of targets that depend on something."""
+    return [
+        (held["id"], element["code"], needed["property"], needed["value"])
+        for held in BUILT
+        for group in held.get("group", ())
+        for element in group["element"]
+        for target in element["target"]
+        for needed in target.get("dependsOn", ())
+        if target.get("code")
+    ]
+
+
+async def test_what_depends_on_panel_or_class_is_translated_where_that_is_told(
+    database: Database,
+) -> None:
+    store = trial_store(database)
+    await load_mapping_terminology(store, site())
+    map, code, element, value = dependent()[0]
+    source = find("ConceptMap", map)["group"][0]["source"]
+
+    async def translated(*known: str) -> bool:
+        told = {"name": "code", "valueCode": code}, {"name": "system", "valueUri": source}
+        beside = [
+            {
+                "name": "dependency",
+                "part": [
+                    {"name": "element", "valueUri": element},
+                    {"name": "concept", "valueCodeableConcept": {"coding": [{"code": each}]}},
+                ],
+            }
+            for each in known
+        ]
+        body = {"resourceType": "Parameters", "parameter": [*told, *beside]}
+        address = f"/ConceptMap/{map}/$translate"
+        answer = await client.post(address, json=body)
+        assert answer.status_code == 200, answer.text
+        return bool(answer.json()["parameter"][0]["valueBoolean"])
+
+    async with fhir_client(store) as client:
+        assert await translated(value)
+        assert await translated("another", value)
+        assert not await translated("another")
+        assert not await translated()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        [],
+        [{"name": "element", "valueUri": "x"}],
+        [{"name": "element", "valueUri": 1}, {"name": "concept", "valueCodeableConcept": {}}],
+        "x",
+        [{"name": "element"}, 1],
+    ],
+)
+async def test_a_dependency_of_another_shape_is_refused(database: Database, part: object) -> None:
+    store = trial_store(database)
+    await load_mapping_terminology(store, site())
+    told = {"name": "code", "valueCode": "PLT"}
+    body = {"resourceType": "Parameters", "parameter": [told, {"name": "dependency", "part": part}]}
+    async with fhir_client(store) as client:
+        answer = await client.post("/ConceptMap/pumch-unit-ucum/$translate", json=body)
+    assert answer.status_code == 400
+    assert "dependency" in answer.text

@@ -182,7 +182,7 @@ async def test_the_receipt_lists_columns_read_and_ignored(lab: Hospital) -> None
     assert summary["columns"]["病历号"] == "subject"
     assert summary["ignored_columns"] == [
         {"column": "联系电话", "rule": "direct-identifier"},
-        {"column": "颜色", "rule": "unknown-column"},
+        {"column": "column 10", "rule": "unknown-column"},
     ]
     assert (summary["outcomes"], summary["rows"]) == ({"stored": 1}, 1)
     assert "13800000000" not in answer.text
@@ -270,7 +270,7 @@ async def test_what_is_not_of_the_format_is_refused(
 
 async def test_an_unknown_key_is_refused_with_its_pointer(lab: Hospital) -> None:
     first, second = await send_json(lab, pushed(vlaue=1), pushed())
-    assert (first["outcome"], first["field"]) == ("quarantined", "/results/0/vlaue")
+    assert (first["outcome"], first["field"]) == ("quarantined", "/results/0")
     assert second["outcome"] == "stored"
 
 

@@ -107,7 +107,6 @@ BROKEN: list[tuple[str, dict[str, Any], str, str]] = [
     ("bleeding", {"recorded": "yesterday"}, "TIME_INVALID", "recorded"),
     ("bleeding", {"recorded": "2019-03"}, "TIME_INVALID", "recorded"),
     ("bleeding", {"recorded": "2019-03-19"}, "TIME_INVALID", "recorded"),
-    ("bleeding", {"remark": "free text"}, "STRUCTURE", "remark"),
     ("bleeding", {"sites": [["skin"]]}, "STRUCTURE", "sites"),
     ("bleeding", {"sites": ["knee"]}, "CODE_UNMAPPED", "sites"),
     ("bleeding", {"assessed": "perhaps"}, "VALUE_UNPARSABLE", "assessed"),
@@ -223,7 +222,25 @@ def test_no_value_is_repeated_in_an_error() -> None:
 def test_a_whole_table_with_an_unknown_column_is_held_back() -> None:
     (fact,) = map_bytes(as_csv([record("bleeding"), record("visit", remark="x")]), CRF, format=CSV)
     assert (fact.reason, fact.place) == ("STRUCTURE", "header")
-    assert "remark" in fact.detail
+    assert "remark" not in fact.detail
+    (fact,) = map_bytes(as_csv([record("bleeding", asessed="x")]), CRF, format=CSV)
+    assert fact.detail.startswith("no form has these columns: column ")
+    assert fact.detail.endswith("(near assessed)")
+
+
+@pytest.mark.parametrize("key", ["王测试", "T000000001", "ZHANG SAN"])
+def test_a_key_that_no_form_has_is_counted_and_never_repeated(key: str) -> None:
+    fact = map_record("bleeding", **{key: {"x": []}, "grad": 1})
+    assert (fact.reason, fact.field) == ("STRUCTURE", "/records/0")
+    assert fact.detail == "has 2 unknown keys (near grade)"
+
+
+def test_a_field_of_another_form_is_named() -> None:
+    fact = map_record("bleeding", onset="2019-03-14")
+    assert (fact.detail, fact.field) == (
+        "onset: is no field of the form bleeding",
+        "/records/0/onset",
+    )
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -15,7 +15,8 @@ from app.mappings.formats.csv.delimited import find_rows
 from app.mappings.formats.csv.receipts import write_table
 from app.mappings.formats.csv.spreadsheet import MAX_ROWS, Table, read_table
 from app.mappings.formats.row_records import read_birth_date, read_time
-from tests.feed_support import LIS, site
+from app.mappings.reasons import Reason
+from tests.feed_support import LIS, map_bytes, site
 from tests.table_support import result, table, write
 
 
@@ -177,11 +178,19 @@ def test_width_case_blanks_and_signs_of_a_column_name_do_not_count() -> None:
 
 def test_columns_that_mean_nothing_are_ignored_by_a_named_rule() -> None:
     found = header("病历号", "联系电话", "颜色", "", "住院号 20190314001")
-    assert found.ignored == (
+    assert [(each.told, each.rule) for each in found.ignored] == [
         ("联系电话", "direct-identifier"),
-        ("颜色", "unknown-column"),
-        ("住院号 …", "unknown-column"),
-    )
+        ("column 3", "unknown-column"),
+        ("column 5", "unknown-column"),
+    ]
+
+
+def test_an_unknown_column_is_told_by_its_number_and_the_spelling_it_nearly_is() -> None:
+    found = header("病历号", "王测试", "T000000001")
+    assert [each.told for each in found.ignored] == ["column 2", "column 3"]
+    assert found.names == ("病历号", "", "")
+    (near,) = header("病历号", "specimen numbr").ignored
+    assert near.told == "column 2 (near specimen number)"
 
 
 def test_columns_that_mean_the_same_are_told() -> None:
@@ -226,6 +235,21 @@ def test_a_file_may_not_have_more_rows_than_the_bound() -> None:
     most = read(table(result()) + row * (MAX_ROWS - 1))
     more = read(table(result()) + row * MAX_ROWS)
     assert (most.overlong, more.overlong) == (False, True)
+
+
+@pytest.mark.parametrize("more", [b"," * 500_001, b'","' * 500_001, b"x,y\r\n" * 500_001])
+def test_a_file_may_not_have_more_cells_than_the_bound(more: bytes) -> None:
+    found = read(table(result()) + more)
+    assert (found.overlong, found.header.is_sound) == (True, True)
+    assert len(found.rows) < MAX_ROWS * 2
+
+
+def test_a_file_of_too_many_cells_is_refused_by_a_rule_that_says_so() -> None:
+    (fact,) = map_bytes(table(result()) + b"," * 500_001, LIS, format="csv")
+    assert (fact.reason, fact.detail) == (
+        Reason.STRUCTURE,
+        "a file may have 10000 rows, 1000 columns and 500000 cells",
+    )
 
 
 def test_the_template_names_the_needed_columns_first() -> None:

@@ -118,3 +118,12 @@ def test_a_socket_path_is_never_too_long(tmp_path):
     assert short.socket_folder == short.folder / "socket"
     long = Home(tmp_path / ("x" * 120), NOBODY)
     assert len(f"{long.socket_folder}/.s.PGSQL.5432") <= 107
+
+
+def test_a_connection_that_a_database_does_not_allow_is_unavailable():
+    told = translated(postgres_error("55000"), writing=False, lost=True)
+    assert (told.http_status, told.headers["Retry-After"]) == (503, "5")
+
+
+def test_the_same_state_of_a_statement_is_its_writers_affair():
+    assert translated(postgres_error("55000"), writing=True, lost=False) is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 from app.mappings.facts import Fact
 from app.mappings.frame import Span
+from app.mappings.mllp.server import MllpCounts, describe_counts
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.watching.alerts import GROUPS, PERIOD_SECONDS, SILENT, Alerts
 from app.mappings.watching.metrics import build_exposition
@@ -111,6 +113,15 @@ def test_metrics_are_in_the_exposition_format() -> None:
     assert 'ssci_feed_facts_total{feed="lis",outcome="stored",process="12"} 7' in lines
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(names) == len(set(names)) == 7
+
+
+def test_what_the_mllp_listener_counts_is_told() -> None:
+    counts = MllpCounts(open=2, blocks=5, answers=Counter({"AA": 4, "": 1}))
+    lines = build_exposition([], {}, {}, NOW, "12", describe_counts(counts)).splitlines()
+    assert 'ssci_mllp_open_connections{process="12"} 2' in lines
+    assert 'ssci_mllp_events_total{event="blocks",process="12"} 5' in lines
+    assert 'ssci_mllp_events_total{event="answers_AA",process="12"} 4' in lines
+    assert 'ssci_mllp_events_total{event="answers_none",process="12"} 1' in lines
 
 
 def test_labels_are_escaped() -> None:

@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.mappings.crf.forms import forms
+from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.hl7v2.er7 import Message, parse_message
 from app.mappings.watching.masking import TIME as TIME_FORM
 from app.mappings.watching.masking import Masked, fits, mask
 from app.mappings.watching.masks import CUTS
 from app.simulation import build_messages, simulate_participants
+from tests.crf_support import CRF, CSV, JSON, as_csv, as_json, record
 from tests.feed_support import LIS, message, msh, obr, obx, oru, pid, ras, site
 
 NAME = "欧阳标记"
@@ -176,7 +179,7 @@ def test_a_format_without_rules_is_masked_as_a_whole() -> None:
     assert masked(oru(), "unheard-of").data.replace(b"\r", b"").strip(b"*") == b""
 
 
-@given(st.binary(max_size=300), st.sampled_from(["hl7v2", "csv", "json", "fhir"]))
+@given(st.binary(max_size=300), st.sampled_from([*CUTS]))
 def test_any_bytes_are_masked_to_as_many(data: bytes, format: str) -> None:
     assert len(masked(data, format).data) == len(data)
 
@@ -303,3 +306,53 @@ def test_a_fhir_resource_shows_codes_values_and_times() -> None:
     assert result["valueQuantity"] == {"value": 38, "unit": "10*9/L"}
     assert result["code"]["coding"] == observation["code"]["coding"]  # type: ignore[index]
     assert result["effectiveDateTime"] == "2019-03-14T08:00:00+08:00"
+
+
+V3 = DECODERS["v3xml"].example.replace("T000000001", MRN).replace('"L1"', f'"{ORDER}"')
+
+
+def test_a_v3_message_shows_its_codes_values_and_times() -> None:
+    shown = masked(V3.encode(), "v3xml").data.decode()
+    for each in (
+        *('<code code="CBC" codeSystem="2.999.1.1"/>', '<creationTime value="20190314101500"/>'),
+        *('<value xsi:type="PQ" value="38" unit="10*9/L"/>', "<POOR_IN200901UV xmlns="),
+        *('<statusCode code="completed"/>', '<effectiveTime value="20190314080000"/>'),
+        *('<id root="2.999.2.1" extension="**********"/>', "</observation></component>"),
+    ):
+        assert each in shown, each
+
+
+def test_a_v3_message_shows_no_identity_wherever_it_stands() -> None:
+    named = "".join(
+        f"<{name}>{MARKS[0]}</{name}><{name} value='{each}' extension='{each}' {LATIN}='{each}'/>"
+        for name in ("name", "birthTime", "telecom", "part", "text", LATIN, "value", "code")
+        for each in MARKS
+    )
+    attributes = f'code="{LATIN}" displayName="{NAME}" unit="{PHONE}" xmlns:{LATIN}="urn:{PHONE}"'
+    told = f"<!-- {NAME} --><patient>{named}</patient><value {attributes}>{NAME}</value>"
+    data = V3.replace("<component>", told + f"<![CDATA[{CARD}]]><component>", 1).encode()
+    found = masked(data, "v3xml")
+    assert len(found.data) == len(data)
+    assert b"<patient>" in found.data
+    assert [each for each in MARKS if each.encode() in found.data] == []
+
+
+def test_a_v3_message_that_cannot_be_read_is_masked_as_a_whole() -> None:
+    assert set(masked(V3.encode()[:-5], "v3xml").data) <= set(b"*\n")
+
+
+@pytest.mark.parametrize("form", sorted(forms()))
+def test_a_case_report_form_shows_what_its_fields_may_hold(form: str) -> None:
+    for data, format in ((as_json(record(form)), JSON), (as_csv([record(form)]), CSV)):
+        assert masked(data, format, CRF).hidden == 0, masked(data, format, CRF).data
+
+
+@pytest.mark.parametrize("mark", [each for each in MARKS if each != BIRTH])
+def test_a_case_report_form_shows_no_identity(mark: str) -> None:
+    wrong = [{**record("bleeding"), name: mark} for name in record("bleeding")]
+    wrong += [{**record("activity-score"), "items": {mark: 1}}, {**record("visit"), mark: mark}]
+    for each in wrong:
+        for data, format in ((as_json(each), JSON), (as_csv([each]), CSV)):
+            found = masked(data, format, CRF).data
+            assert len(found) == len(data)
+            assert mark.encode() not in found, (each, format)

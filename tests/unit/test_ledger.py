@@ -193,7 +193,7 @@ def test_an_unknown_column_of_a_table_is_unexplained() -> None:
         f"{MRN},L1,CBC,PLT,38,10*9/L,已审核,2019/3/14 8:00,测试一,x\r\n"
     )
     ledger = ledger_of(table.encode(), format="csv")
-    assert ledger.paths == ("column[10] 奇怪",)
+    assert ledger.paths == ("column[10]",)
     assert ledger.mapped >= 8
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.errors import Category, SsciError, error
 from app.fhir.codec import parse_json
@@ -32,6 +32,7 @@ from app.fhir.operations.record import Asked, Form, Level, Operation, Run
 from app.fhir.terminology import (
     Coded,
     CodeSystem,
+    Dependency,
     Direction,
     StoredTerminology,
     Verdict,
@@ -236,14 +237,32 @@ async def translate_code(app: FhirApp, request: Request) -> Response:
     parameters = read_known(request, _OF_TRANSLATE, bare="conceptMap")
     codes = read_codes(parameters, "version")
     reverse = boolean(parameters, "reverse", False)
-    direction = Direction(text(parameters, "targetsystem"), reverse)
+    given = tuple(_dependency(each) for each in parameters.get("dependency", ()))
+    direction = Direction(text(parameters, "targetsystem"), reverse, given)
     held = terminology_for(app, request)
     maps = await _maps(app, request, held, parameters, codes)
     library = await held.gather(maps)
     return answer_parameters(translate(codes, maps, library.concept_maps, direction))
 
 
+def _dependency(given: Any) -> Dependency:
+    """A parameter of two parts: `element`, a URI, and `concept`, a CodeableConcept."""
+    parts = given.get("part") if isinstance(given, dict) else None
+    try:
+        held = {each["name"]: each for each in parts or ()}
+        codings = held["concept"]["valueCodeableConcept"]["coding"]
+        codes = tuple(read_coding(each, "dependency") for each in codings)
+        element = held["element"]["valueUri"]
+    except (AttributeError, KeyError, TypeError):
+        rule = "needs the parts element (a uri) and concept (a CodeableConcept with a coding)"
+        raise refused("dependency", rule) from None
+    if not isinstance(element, str):
+        raise refused("dependency", "element: must be text")
+    return Dependency(element, codes)
+
+
 _OF_TRANSLATE = (
+    "dependency",
     "url",
     "conceptMap",
     "conceptMapVersion",

@@ -9,7 +9,7 @@ from app.fhir.terminology.library import Library, build_library
 from app.fhir.terminology.lookup import look_up, subsumes
 from app.fhir.terminology.presentation import View, build_expansion
 from app.fhir.terminology.standard import standard_resources
-from app.fhir.terminology.translation import Direction, translate
+from app.fhir.terminology.translation import Dependency, Direction, translate
 from app.fhir.terminology.validation import (
     Coded,
     Verdict,
@@ -23,6 +23,7 @@ __all__ = [
     "CodeSystem",
     "Coded",
     "Concept",
+    "Dependency",
     "Direction",
     "Library",
     "Member",

@@ -19,11 +19,29 @@ MAX_MATCHES = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """Another element (by its URI) and the codes that it has, of which one counts."""
+
+    element: str
+    codes: tuple[Coded, ...]
+
+    def meets(self, wanted: Json) -> bool:
+        """Whether it is what an item of `dependsOn` asks for."""
+        system = wanted.get("system")
+        return self.element == wanted.get("property") and any(
+            each.code == wanted.get("value") and each.system in (None, system or each.system)
+            for each in self.codes
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Direction:
-    """`target`: only into this code system; `reverse`: from a map's targets to its sources."""
+    """`target`: only into this code system; `reverse`: from a map's targets to its sources;
+    `given`: what is known beside the code, for targets that depend on it."""
 
     target: str | None = None
     reverse: bool = False
+    given: tuple[Dependency, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +137,24 @@ def _fits(coded: Coded, group: Json, direction: Direction) -> bool:
 def _of_group(
     coded: Coded, group: Json, source: str | None, direction: Direction
 ) -> Iterator[Match]:
-    for element in group.get("element", ()):
-        for target in element.get("target", ()):
-            if not target.get("dependsOn"):
-                if direction.reverse:
-                    if target.get("code") == coded.code and "code" in element:
-                        yield _backward(element, target, group, source)
-                elif element.get("code") == coded.code:
-                    yield _forward(target, group, source)
+    """The targets that depend on what is given stand first: they say more."""
+    held = [
+        (element, target)
+        for element in group.get("element", ())
+        for target in element.get("target", ())
+        if _is_met(target, direction.given)
+    ]
+    for element, target in sorted(held, key=lambda each: not each[1].get("dependsOn")):
+        if direction.reverse:
+            if target.get("code") == coded.code and "code" in element:
+                yield _backward(element, target, group, source)
+        elif element.get("code") == coded.code:
+            yield _forward(target, group, source)
+
+
+def _is_met(target: Json, given: tuple[Dependency, ...]) -> bool:
+    wanted = target.get("dependsOn", ())
+    return all(any(each.meets(one) for each in given) for one in wanted)
 
 
 def _forward(target: Json, group: Json, source: str | None) -> Match:

@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 
-from app.mappings.dictionary.code_systems import CONDITIONS
+from app.mappings.activation.check_columns import check_columns
+from app.mappings.dictionary.code_systems import CONDITIONS, ROLES, plain
+from app.mappings.dictionary.code_systems import FILE as SYSTEMS
+from app.mappings.dictionary.columns import FILE as COLUMNS_FILE
 from app.mappings.dictionary.site import Row, Site, SiteError, read_rows, read_site
 from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.decoding import check_formats
@@ -50,11 +53,20 @@ def check_folder(name: str, folder: Traversable, active: Site | None = None) -> 
         findings.append(Finding("", 0, str(problem)))
     for file, check in CHECKS.items():
         findings += _check_file(folder, file, check)
+    findings += [Finding(COLUMNS_FILE, *each) for each in check_columns(folder)]
+    findings += _check_uses(folder) if site is not None else ()
     findings += _check_against(site, active) if site is not None and active is not None else ()
-    known = {str(each) for each in findings if each.line == 0}
-    return Checked(
-        site, tuple(each for each in findings if not each.line or str(each) not in known)
-    )
+    return Checked(site, tuple(_once(findings)))
+
+
+def _once(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """What the start tells as well as a check is told once, with its line."""
+    found = list(findings)
+    placed = {f"{each.file}: {each.reason}" for each in found if each.line}
+    known = {str(each) for each in found if not each.line}
+    for each in found:
+        if str(each) not in (known if each.line else placed):
+            yield each
 
 
 RowCheck = Callable[[Row], Iterator[str]]
@@ -86,6 +98,7 @@ def _check_twice(file: str, row: Row, seen: dict[str, int]) -> Iterator[Finding]
 KEYS: Mapping[str, Callable[[Row], str]] = {
     "words.csv": lambda row: f"{row['kind']}|{fold_word(row['word'])}",
     "units.csv": lambda row: f"{row['feed']}|{row['class']}|{normalise(row['unit'])}",
+    SYSTEMS: lambda row: f"{row['kind']}|{plain(row['system'])}",
 }
 """What may not stand twice in files whose lines the start does not compare."""
 
@@ -183,6 +196,48 @@ def _check_source_code(row: Row) -> Iterator[str]:
         yield f"code: {code!r} is no ATC code of the fifth level"
 
 
+URI = re.compile(r"(?:https?://[^\s/]+(?:/\S*)?|urn:[a-z0-9-]+:\S+|[0-2](?:\.(?:0|[1-9]\d*))+)")
+
+
+def _check_system(row: Row) -> Iterator[str]:
+    if not URI.fullmatch(row["system"]):
+        yield f"system: {row['system']!r} is neither a URI nor an OID"
+    if not row["meaning"]:
+        yield "meaning: is empty"
+    if row["kind"] == "number" and row["meaning"] not in ROLES:
+        yield f"meaning: {row['meaning']!r} is none of {', '.join(ROLES)}"
+    if row["kind"] == "code" and row["detail"]:
+        yield "detail: a code system has none"
+
+
+def _check_panel(row: Row) -> Iterator[str]:
+    for column in ("code", "panel"):
+        if not row[column]:
+            yield f"{column}: is empty"
+    if row["system"] == "LN" and row["code"] and not is_loinc(row["code"]):
+        yield f"code: {row['code']!r} is no LOINC code (form or check digit)"
+
+
+def _check_uses(folder: Traversable) -> Iterator[Finding]:
+    """Panels that no test and no order is in, and code systems that no dictionary has codes of."""
+    rows = {file: list(read_rows(folder, file)) for file in CODED}
+    panels = {row["panel"] for row in rows["tests.csv"]}
+    panels |= {row["service"] for row in rows["orders.csv"]}
+    systems = {row["system"] for each in rows.values() for row in each}
+    for row in rows["panels.csv"]:
+        if row["panel"] not in panels:
+            reason = f"panel: no test and no order is in {row['panel']!r}"
+            yield Finding("panels.csv", row.line, reason)
+    for row in read_rows(folder, SYSTEMS):
+        if row["kind"] == "code" and row["meaning"] not in systems | KNOWN_SYSTEMS:
+            reason = f"meaning: no dictionary has a code of {row['meaning']!r}"
+            yield Finding(SYSTEMS, row.line, reason)
+
+
+CODED = ("tests.csv", "orders.csv", "medications.csv", "panels.csv", CONDITIONS)
+KNOWN_SYSTEMS = frozenset({"LN", "RXNORM", "ATC", "I10", "SCT"})
+"""Public ones, of which a site may have no codes yet."""
+
 CHECKS: Mapping[str, RowCheck] = {
     "tests.csv": _check_test,
     "orders.csv": _check_order,
@@ -190,6 +245,8 @@ CHECKS: Mapping[str, RowCheck] = {
     CONDITIONS: _check_condition,
     "units.csv": _check_unit,
     "words.csv": _check_word,
+    "panels.csv": _check_panel,
+    SYSTEMS: _check_system,
 }
 
 
@@ -209,6 +266,8 @@ COLUMNS: Mapping[str, frozenset[str]] = {
     CONDITIONS: _columns("feed code system condition display"),
     "units.csv": _columns("feed class unit factor converted approved_by approved_on reason"),
     "words.csv": _columns("kind word code suspect note"),
+    "panels.csv": _columns("feed code system panel"),
+    SYSTEMS: _columns("kind system meaning detail note"),
 }
 
 

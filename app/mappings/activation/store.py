@@ -1,8 +1,8 @@
 """Which mapping is active: a site's folder kept below the data directory, under its version.
 
 `mappings/<version>/` holds the folders, `mappings/active` names one of them, `mappings/diffs.json`
-what was compared before. Without `active` the site shipped with the service is. A service reads
-this once, when it starts.
+what was compared before. Without `active` the site shipped with the service is. A running service
+looks every few seconds (`following.py`).
 """
 
 from __future__ import annotations

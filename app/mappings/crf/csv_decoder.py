@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 
 from app.mappings.crf.claims import read_claims
-from app.mappings.crf.forms import HEAD, forms
+from app.mappings.crf.forms import HEAD, field_names
 from app.mappings.crf.json_decoder import acknowledge_crf, map_crf
 from app.mappings.crf.records import CrfContent, CrfRecord
 from app.mappings.crf.schema import write_templates
@@ -18,7 +18,7 @@ from app.mappings.dictionary.columns import UNKNOWN, Columns, Header, fold_name
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element
 from app.mappings.formats.csv.decoder import CSV_MEDIA_TYPES
-from app.mappings.formats.csv.spreadsheet import MAX_COLUMNS, MAX_ROWS, Cells, Table, read_table
+from app.mappings.formats.csv.spreadsheet import LIMITS, Cells, Table, read_table
 from app.mappings.formats.decoding import Decoder, Head, Read, header_text
 from app.mappings.formats.row_records import check_row, place_of
 from app.mappings.frame import Span
@@ -33,7 +33,7 @@ EXAMPLE = (
 @cache
 def columns() -> Columns:
     """The columns of all forms, each spelled as its field is named."""
-    names = list(dict.fromkeys(each.name for form in forms().values() for each in form.all_fields))
+    names = field_names()
     return Columns(
         kind="case-report-form",
         spellings=MappingProxyType({name: (name,) for name in names}),
@@ -53,7 +53,7 @@ def read_crf_csv(data: bytes, setting: FeedSetting, site: Site) -> Read:
     head = Head("CRF", "", header_text(table.declared), table.codec, table.mismatch)
     if failure := _refuse(table):
         return Read(CrfContent(data, (), table), table.header_span, head, failure)
-    records = tuple(_read_row(row) for row in table.rows)
+    records = tuple(_read_row(row, setting) for row in table.rows)
     return Read(
         CrfContent(data, records, table), table.header_span, head, claims=read_claims(records)
     )
@@ -63,8 +63,7 @@ def _refuse(table: Table) -> Failure | None:
     """Why no row is mapped: names of columns, never what stands in them."""
     header = table.header
     if table.overlong:
-        detail = f"a file may have {MAX_ROWS} rows and {MAX_COLUMNS} columns"
-        return Failure(Reason.STRUCTURE, detail)
+        return Failure(Reason.STRUCTURE, LIMITS)
     if header.missing:
         return Failure(Reason.STRUCTURE, f"the header lacks columns: {', '.join(header.missing)}")
     if header.doubled:
@@ -75,11 +74,11 @@ def _refuse(table: Table) -> Failure | None:
 
 
 def _unknown(header: Header) -> list[str]:
-    return [name for name, rule in header.ignored if rule == UNKNOWN]
+    return [each.told for each in header.ignored if each.rule == UNKNOWN]
 
 
-def _read_row(row: Cells) -> CrfRecord:
-    failure = check_row(row)
+def _read_row(row: Cells, setting: FeedSetting) -> CrfRecord:
+    failure = check_row(row, setting.segment_end)
     return CrfRecord(place_of(row), row.span, row.texts, failure=failure)
 
 

@@ -114,7 +114,7 @@ def _failed(fact: Fact, record: CrfRecord, problems: Sequence[Problem]) -> Fact:
 
 def _tell(problem: Problem) -> str:
     part = f" ({problem.part})" if problem.part else ""
-    return f"{problem.field}{part}: {problem.text}"
+    return f"{problem.field}{part}: {problem.text}" if problem.field else problem.text
 
 
 def _record_id(form: Form, checked: Checked, subject: Subject, context: Context) -> str:

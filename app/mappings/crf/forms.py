@@ -164,6 +164,12 @@ def forms() -> Mapping[str, Form]:
     return MappingProxyType({form.name: form for form in found})
 
 
+@cache
+def field_names() -> tuple[str, ...]:
+    """The fields of all forms, each once."""
+    return tuple(dict.fromkeys(each.name for form in forms().values() for each in form.all_fields))
+
+
 def _adverse_event() -> Form:
     fields = (
         _code("term", "CTCAE term", tuple(load_terms()), "Mucositis oral", needed=True),

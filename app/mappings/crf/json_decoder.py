@@ -13,9 +13,9 @@ from app.fhir import decimal, is_number, parse_json
 from app.mappings.context import Context, Resolutions
 from app.mappings.crf.claims import read_claims
 from app.mappings.crf.facts import map_records
+from app.mappings.crf.forms import field_names
 from app.mappings.crf.records import CrfContent, CrfRecord
 from app.mappings.crf.schema import MAX_RECORDS, build_schema
-from app.mappings.dictionary.columns import show_name
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element
 from app.mappings.facts import Fact
@@ -26,6 +26,7 @@ from app.mappings.frame import Span
 from app.mappings.reasons import Failure, Reason
 
 LIST = "records"
+UNFIT = "must be a word, a number, a list of words or an object of numbers"
 JSON_MEDIA_TYPES = frozenset({"application/json"})
 EXAMPLE = """{"records": [
  {"form": "adverse-event", "subject": "SSCI-001", "record": 1, "action": "record",
@@ -64,8 +65,7 @@ def _read_records(data: bytes) -> list[CrfRecord] | Failure:
         span = Span(data.index(b"{", start), data.index(b"}", last) + 1)
         return [_read_record(data, span, "")]
     if len(members) > 1:
-        other = next((key for key, _ in members if key != LIST), LIST)
-        return Failure(Reason.STRUCTURE, f"/{show_name(other)}: beside /{LIST} nothing may stand")
+        return Failure(Reason.STRUCTURE, f"beside /{LIST} nothing may stand")
     items = find_items(data, members[0][1])
     if isinstance(items, Broken):
         return _broken(data, items)
@@ -89,16 +89,12 @@ def _read_record(data: bytes, span: Span, pointer: str) -> CrfRecord:
     if not isinstance(value, dict):
         failure = Failure(Reason.PARSE, "no JSON object, or a number or text no system can hold")
         return CrfRecord(place, span, {}, pointers=True, failure=failure)
-    texts, unfit = {}, {}
-    for key, each in value.items():
-        text = _text(each)
-        if text is None:
-            unfit[show_name(key)] = (
-                "must be a word, a number, a list of words or an object of numbers"
-            )
-        else:
-            texts[show_name(key)] = text
-    return CrfRecord(place, span, texts, pointers=True, unfit=unfit)
+    read = {key: _text(each) for key, each in value.items()}
+    names = field_names()
+    texts = {key: text for key, text in read.items() if key in names and text is not None}
+    unfit = {key: UNFIT for key, text in read.items() if key in names and text is None}
+    unknown = tuple(key for key, text in read.items() if key not in names and text != "")
+    return CrfRecord(place, span, texts, True, unfit, unknown=unknown)
 
 
 def _text(value: Any) -> str | None:

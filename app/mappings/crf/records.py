@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from app.mappings.crf.codes import folded
 from app.mappings.crf.forms import DELETE, HEAD, Field, Form, Kind, forms
 from app.mappings.formats.csv.spreadsheet import Table
+from app.mappings.forms import tell_unknown
 from app.mappings.frame import Span
 from app.mappings.parsing.times import Time, parse_time
 from app.mappings.parsing.values import fold, fold_word
@@ -40,7 +41,7 @@ Values = Mapping[str, Any]
 class CrfRecord:
     """A record as sent: its texts by field name. `pointers`: places are JSON pointers, not columns.
     `unfit`: what is wrong with the shape of a field (a list where a word is expected); `failure`:
-    with the whole."""
+    with the whole. `unknown`: keys that no form has; they may be anything and are never told."""
 
     place: str
     span: Span
@@ -48,16 +49,17 @@ class CrfRecord:
     pointers: bool = False
     unfit: Mapping[str, str] = field(default_factory=dict)
     failure: Failure | None = None
+    unknown: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def subject(self) -> str:
         return self.texts.get("subject", "").strip()
 
     def name(self, field: str, part: str = "") -> str:
-        """The source's own name of a field."""
+        """The source's own name of a field; of the whole record if none is named."""
         if not self.pointers:
             return field
-        return "/".join(filter(None, (self.place.rstrip("/"), field, part)))
+        return "/".join(filter(None, (self.place.rstrip("/"), field, part))) or self.place
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class CrfContent:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A rule that a record breaks; `part` is the item of a field."""
+    """A rule that a record breaks; `part` is the item of a field, without `field` it is about the
+    record."""
 
     field: str
     reason: Reason
@@ -119,11 +122,14 @@ def is_deletion(record: CrfRecord) -> bool:
 
 
 def _unknown(record: CrfRecord, form: Form) -> Iterator[Problem]:
-    """What has no place in the form, and would be lost in silence."""
+    """What has no place in the form, and would be lost in silence: keys that no form has are
+    counted, fields of other forms named."""
     known = {each.name for each in form.all_fields}
+    if record.unknown:
+        yield Problem("", Reason.STRUCTURE, f"has {tell_unknown(record.unknown, known)}")
     for name, text in record.texts.items():
         if name not in known and text.strip():
-            yield Problem(name[:64], Reason.STRUCTURE, f"is no field of the form {form.name}")
+            yield Problem(name, Reason.STRUCTURE, f"is no field of the form {form.name}")
 
 
 def _missing(form: Form, values: Values, told: set[str]) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from importlib.resources.abc import Traversable
 from types import MappingProxyType
 from typing import Any
 
+from app.mappings.forms import MAX_NEAR, near_word
 from app.mappings.parsing.statuses import COMPLETION_STATUSES, NOT_ASKED, RESULT_STATUSES, VERIFIED
 from app.mappings.parsing.values import fold_word
 
@@ -57,13 +58,25 @@ DIGITS = re.compile(r"\d{4,}")
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoredColumn:
+    """A column that means no element, by its place in the table. `told`: its name where the site's
+    data list it; of any other, which may be anything, its number and the spelling that it nearly
+    is."""
+
+    place: int
+    told: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """A header read: `places` of the elements it names, `names` as sent; `ignored` columns with the
-    rule by which they are, `doubled` elements that several columns name, `missing` needed ones."""
+    """A header read: `places` of the elements it names, `names` as sent, '' of unknown columns;
+    `ignored` ones with the rule by which they are, `doubled` elements that several columns name,
+    `missing` needed ones."""
 
     names: tuple[str, ...]
     places: Mapping[str, int]
-    ignored: tuple[tuple[str, str], ...]
+    ignored: tuple[IgnoredColumn, ...]
     doubled: tuple[str, ...]
     missing: tuple[str, ...]
 
@@ -88,23 +101,28 @@ class Columns:
     def read_header(self, names: Sequence[str]) -> Header:
         """What the columns of a table mean."""
         found: dict[str, list[int]] = {}
-        ignored = []
+        ignored: list[IgnoredColumn] = []
         for place, name in enumerate(names):
             element = self.meanings.get(fold_name(name))
             if element:
                 found.setdefault(element, []).append(place)
             else:
-                ignored.append((show_name(name), self._rule(name)))
+                ignored.append(self._ignore(place, name, compared=len(ignored) < MAX_NEAR))
         return Header(
-            tuple(map(show_name, names)),
+            tuple(show_name(name) if fold_name(name) in self.meanings else "" for name in names),
             {element: places[0] for element, places in found.items()},
-            tuple(each for each in ignored if each[0] or each[1] != UNNAMED),
+            tuple(each for each in ignored if each.rule != UNNAMED),
             tuple(element for element, places in found.items() if len(places) > 1),
             tuple(each for each in self.needed if each not in found and each not in self.constants),
         )
 
-    def _rule(self, name: str) -> str:
-        return self.ignored.get(fold_name(name), UNKNOWN if name.strip() else UNNAMED)
+    def _ignore(self, place: int, name: str, *, compared: bool) -> IgnoredColumn:
+        if rule := self.ignored.get(fold_name(name)):
+            return IgnoredColumn(place, show_name(name), rule)
+        spellings = [each for names in self.spellings.values() for each in names]
+        near, told = near_word(name, spellings) if compared else "", f"column {place + 1}"
+        told = f"{told} (near {near})" if near else told
+        return IgnoredColumn(place, told, UNKNOWN if name.strip() else UNNAMED)
 
     def letter(self, element: str, text: str) -> str:
         """The letter that a word stands for; a text that is no such word as it is."""
@@ -152,10 +170,11 @@ def read_columns(
     for name, taken in formats.items():
         if {"csv", "json"} & set(taken) and name not in feeds:
             raise ValueError(f"{FILE}: feeds.{name}: is missing, and the feed takes tables or JSON")
-    return MappingProxyType({name: _build(table, name) for name in feeds})
+    return MappingProxyType({name: build_columns(table, name) for name in feeds})
 
 
-def _build(table: Mapping[str, Any], feed: str) -> Columns:
+def build_columns(table: Mapping[str, Any], feed: str) -> Columns:
+    """One feed's columns by the file's table. Raises ValueError naming file, key and reason."""
     where, given = f"feeds.{feed}", _table(_table(table, "feeds"), feed, "feeds")
     kind = _one_of(given.get("kind"), ELEMENTS, f"{where}.kind")
     spellings = _spellings(_table(table, kind), kind)

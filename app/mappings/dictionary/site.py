@@ -52,11 +52,15 @@ class SiteError(ValueError):
     """A site's data is wrong; the text names file, line or key, and the reason."""
 
 
+SegmentEnd = Literal["required", "optional"]
+
+
 @dataclass(frozen=True, slots=True)
 class FeedSetting:
     """One feed: how to read it and what to accept (site.toml, `[feeds.<name>]`).
     `transport_charset` is what a delivery's media type names, as sent; `ledger` what the site
-    leaves out of messages on purpose."""
+    leaves out of messages on purpose; `segment_end` whether the last segment of a message and the
+    last row of a table count without a line end."""
 
     name: str
     title: str
@@ -73,6 +77,7 @@ class FeedSetting:
     formats: tuple[str, ...] = ("hl7v2",)
     transport_charset: str = ""
     ledger: LedgerRules = NO_RULES
+    segment_end: SegmentEnd = "optional"
 
     def with_codec(self, codec: str) -> FeedSetting:
         return replace(self, codec=codec)
@@ -344,7 +349,15 @@ def _build_feed(name: str, table: Any) -> FeedSetting:
         ),
         counter_distinguishes=bool(table.get("counter_distinguishes", True)),
         formats=formats,
+        segment_end=_segment_end(table, where),
     )
+
+
+def _segment_end(table: Mapping[str, Any], where: str) -> SegmentEnd:
+    told = table.get("segment_end", "optional")
+    if told not in ("required", "optional"):
+        raise SiteError(f"site.toml: {where}.segment_end: {told!r} is none of required, optional")
+    return "required" if told == "required" else "optional"
 
 
 def _build_authorities(table: Mapping[str, Any]) -> dict[str, str]:

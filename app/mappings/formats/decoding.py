@@ -77,10 +77,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """The answer in the sender's format; `code` is what it says in one word."""
+    """The answer in the sender's format; `code` is what it says in one word. `private`: it repeats
+    something that may name a person, so it is kept sealed."""
 
     code: str
     body: bytes = field(repr=False)
+    private: bool = False
 
 
 def acknowledge_json(receipt: Receipt) -> Acknowledgement:
@@ -119,6 +121,11 @@ def no_templates() -> Mapping[str, str]:
     return {}
 
 
+def no_header(body: bytes) -> bytes:
+    """Of a format whose answer repeats nothing of the message."""
+    return b""
+
+
 @dataclass(frozen=True, slots=True)
 class Decoder:
     """One format. Its name is part of the address (`POST /feeds/{feed}/{format}`) and is stored
@@ -127,7 +134,8 @@ class Decoder:
     `split` cuts a delivery into messages and the envelope around them; `exceeds` says without
     doing so whether there are more than a number of them. `map` is called only for a message
     without `failure`; its facts in their order. `whole` is the place of a fact about the whole
-    message, `elements` the names of what such a fact may point at. `answer_type` is the media type
+    message, `header` cuts off what the answer to a delivery that is not kept repeats,
+    `elements` the names of what such a fact may point at. `answer_type` is the media type
     of acknowledgements that are answered as they are; '' where the answer is JSON.
     `documented` gives the schema where it takes work to build.
     `address`: the last part of the address where that is another format's name too; such a format
@@ -143,6 +151,7 @@ class Decoder:
     split: Callable[[bytes], Frames] = take_whole
     exceeds: Callable[[bytes, int], bool] = never_exceeds
     acknowledge: Callable[[Receipt], Acknowledgement] = acknowledge_json
+    header: Callable[[bytes], bytes] = no_header
     answer_type: str = ""
     elements: Elements = field(default_factory=no_elements)
     example: str = ""

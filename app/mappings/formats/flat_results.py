@@ -16,6 +16,7 @@ from app.mappings.elements import Element
 from app.mappings.facts import Fact
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.records import OrderRecord, ResultRecord
+from app.mappings.result_key import normal_sub_id
 from app.mappings.rules.results import map_orders
 from app.mappings.working.decisions import FORGETTABLE
 
@@ -38,7 +39,9 @@ def _cut_layers(given: Iterable[FlatResult]) -> list[list[FlatResult]]:
     seen: Counter[Hashable] = Counter()
     for order, result in given:
         time = "" if order.numbers.strongest else result.collected
-        key = (order.patient, order.numbers, order.panel.code, result.codings, result.sub_id, time)
+        codes = frozenset((each.code, each.system) for each in result.codings)
+        sub_id = normal_sub_id(result.sub_id)
+        key = (order.patient, order.numbers, order.panel.code, codes, sub_id, time)
         if seen[key] == len(layers):
             layers.append([])
         layers[seen[key]].append((order, result))

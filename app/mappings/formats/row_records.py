@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from app.mappings.dictionary.columns import Columns, Header
+from app.mappings.dictionary.site import SegmentEnd
 from app.mappings.elements import Element, Elements
 from app.mappings.formats.csv.spreadsheet import Cells
 from app.mappings.reasons import Failure, Reason
@@ -49,12 +50,14 @@ def name_elements(header: Header) -> Elements:
     )
 
 
-def check_row(row: Cells) -> Failure | None:
+def check_row(row: Cells, segment_end: SegmentEnd) -> Failure | None:
     """Why a row cannot be read at all."""
     if row.undecodable:
         return Failure(Reason.CHARSET_UNDECODABLE, "a cell is not in the file's charset")
     if row.trouble:
         return Failure(Reason.PARSE, row.trouble)
+    if segment_end == "required" and not row.ended:
+        return Failure(Reason.PARSE, "the row has no line end: it may be cut off")
     for element in NUMBERS:
         if SHORTENED.fullmatch(row.texts.get(element, "")):
             detail = "a number shortened by a spreadsheet: store the column as text"

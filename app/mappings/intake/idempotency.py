@@ -13,9 +13,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from app.database import Database
 from app.errors import Category, error
+from app.mappings.intake.sealed_answers import open_answer, seal_answer
 
 HEADER = "Idempotency-Key"
 LIFETIME = timedelta(days=7)
@@ -90,19 +92,23 @@ class Idempotency:
             raise error(Category.UNPROCESSABLE, reason, expression=HEADER)
         if row["status"] is None:
             return Binding(feed, hashed)
-        answer = StoredAnswer(row["status"], row["media_type"], row["location"], row["body"])
-        return Binding(feed, hashed, answer)
+        return Binding(feed, hashed, self._open(row))
 
     async def settle(self, binding: Binding, answer: StoredAnswer) -> StoredAnswer:
         """Keeps a final answer; the one that was kept first is the answer."""
         place = (binding.feed, binding.key_hmac)
         async with self._database.writing() as connection:
-            told = (answer.status, answer.media_type, answer.location, answer.body)
+            body = seal_answer(self._secret(), answer.body)
+            told = (answer.status, answer.media_type, answer.location, body)
             await connection.execute(ANSWER, *place, *told)
             row = await connection.fetchrow(FIND, *place)
         if row is None or row["status"] is None:
             return answer
-        return StoredAnswer(row["status"], row["media_type"], row["location"], row["body"])
+        return self._open(row)
+
+    def _open(self, row: Any) -> StoredAnswer:
+        body = open_answer(self._secret(), row["body"])
+        return StoredAnswer(row["status"], row["media_type"], row["location"], body)
 
     def _hash(self, feed: str, key: str) -> bytes:
         data = f"idempotency\0{feed}\0{key}".encode()

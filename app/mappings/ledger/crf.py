@@ -29,8 +29,11 @@ IDENTITY = Verdict("mapped", "identity", "the subject")
 
 
 def list_crf(content: CrfContent, facts: Sequence[Fact], *, refused: bool) -> Iterator[Entry]:
-    """Every leaf with its verdict, in the order of the bytes. `refused`: the message as a whole."""
+    """Every leaf with its verdict, in the order of the bytes. `refused`: the message as a whole;
+    one of too many cells is not cut into them."""
     ends = {fact.place: fact.outcome or Outcome.STORED for fact in facts}
+    if content.table is not None and content.table.overlong:
+        return iter(())
     if content.table is not None:
         return _list_cells(content, content.table, ends, refused=refused)
     return _list_values(content, ends)
@@ -82,9 +85,9 @@ def _list_cells(
 
 def _names(table: Table) -> dict[int, str]:
     """Of the columns that a form has; any other name may be a value."""
-    unknown = {name for name, rule in table.header.ignored if rule == UNKNOWN}
+    unknown = {each.place for each in table.header.ignored if each.rule == UNKNOWN}
     by_place = {place: field for field, place in table.header.places.items()}
-    return {place: field for place, field in by_place.items() if field not in unknown}
+    return {place: field for place, field in by_place.items() if place not in unknown}
 
 
 def _write_cell(place: str, cell: Cell, name: str) -> str:

@@ -284,13 +284,17 @@ def _path(segment: Segment, number: int, leaf: Leaf) -> str:
 
 
 def _list_columns(sheet: Sheet, read: Read) -> Found:
-    """A leaf per column. Names are told only where the header is one: else it may be a patient."""
+    """A leaf per column. Names are told only where the header is one, else it may be a patient;
+    those of unknown columns never."""
     header = sheet.table.header
-    meant, ignored = set(header.places.values()), dict(header.ignored)
+    meant = set(header.places.values())
+    ignored = {each.place: each for each in header.ignored}
     for n, name in enumerate(header.names):
-        verdict = MAPPED if n in meant else _verdict_of_column(ignored.get(name, UNNAMED))
+        column = ignored.get(n)
+        verdict = MAPPED if n in meant else _verdict_of_column(column.rule if column else UNNAMED)
         if verdict is not None:
-            shown = name if header.is_sound else ""
+            listed = column.told if column and column.rule != UNKNOWN else name
+            shown = listed if header.is_sound else ""
             yield Entry(_column, (n, shown), _verdict_of_all(read) or verdict)
 
 

@@ -77,7 +77,14 @@ def _map_one(
         context.source.received,
     )
     candidate = Candidate({"resourceType": kind, "id": id, **told}, order, needs_original=True)
-    return replace(fact, resource_type=kind, resource_id=id, order=order, candidate=candidate)
+    return replace(
+        fact,
+        resource_type=kind,
+        resource_id=id,
+        effective=order.reported or order.sent,
+        order=order,
+        candidate=candidate,
+    )
 
 
 def _read(record: DemographicRecord, context: Context) -> Json | Failure:

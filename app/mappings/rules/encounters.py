@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
@@ -42,6 +42,7 @@ PLANNED = "P"
 ACT_CODES: Mapping[str, str] = MappingProxyType(
     {"E": "EMER", "I": "IMP", "O": "AMB", PLANNED: "PRENC"}
 )
+CANCELLING = ("cancel-admit", "cancel-discharge")
 OTHER_CLASSES = frozenset("RBCNU")
 UNKNOWN = "U"
 
@@ -118,7 +119,7 @@ def _map_encounter(
         fact,
         resource_type="Encounter",
         resource_id=id,
-        effective=told.start.instant if told.start else None,
+        effective=_latest(record, told, order),
         order=order,
         candidate=candidate,
     )
@@ -142,6 +143,19 @@ def _order(record: EncounterRecord, context: Context) -> ResultOrder:
     happened = read_instant(record.happened, context) or read_instant(record.recorded, context)
     sent = read_instant(record.sent, context)
     return ResultOrder(None, happened, sent, context.source.received)
+
+
+def _latest(record: EncounterRecord, told: _Told, order: ResultOrder) -> datetime | None:
+    """The latest moment of the visit that the message tells of, which has to lie within the
+    subject's participation: its end, else its start, else that of the event. What cancels tells of
+    no later moment: it takes back what was told before."""
+    if told.end is not None:
+        return told.end.instant
+    if record.event == "discharge":
+        return order.reported or order.sent
+    if told.start is not None:
+        return told.start.instant
+    return None if record.event in CANCELLING else order.reported or order.sent
 
 
 # What is told
@@ -190,7 +204,7 @@ def _read_times(
 
 
 def _read_end(record: EncounterRecord, context: Context) -> Time | Failure | None:
-    if record.event in ("cancel-admit", "cancel-discharge"):
+    if record.event in CANCELLING:
         return None
     end = parse_time(record.end, context.setting.zone, Element.END)
     if end is None and record.event == "discharge":

@@ -243,7 +243,7 @@ def _system(result: ResultRecord) -> str:
 def _find_test(
     result: ResultRecord, order: _Order, context: Context
 ) -> tuple[TestEntry, str, str] | Failure:
-    """The dictionary's entry for the first of the codings that has one."""
+    """The dictionary's entry for the coding that a result is known by."""
     found = []
     for coding in result.codings:
         code, system = coding.code, coding.system
@@ -256,7 +256,13 @@ def _find_test(
     if len({(test.analyte, test.role) for test, _, _ in found}) > 1:
         detail = "the codings mean different tests"
         return Failure(Reason.CODE_UNMAPPED, detail, Element.CODE)
-    return found[0]
+    return min(found, key=lambda each: _rank(*each[1:]))
+
+
+def _rank(code: str, system: str) -> tuple[bool, bool, str, str]:
+    """Which of the codings that the dictionary knows is part of the identity, in whatever order
+    they are sent: a local one before LOINC, one with its system before one without."""
+    return system == "LN", not system, system, code
 
 
 # Status

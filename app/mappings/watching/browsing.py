@@ -101,7 +101,9 @@ def select_messages(
     conditions = _of_message(wanted, formats, bind)
     joins = ""
     if wanted.by_fact:
-        joins = "JOIN feeds.message m ON m.id = f.message_id" if conditions else ""
+        if conditions:
+            joins = "JOIN feeds.message m ON m.id = f.message_id"
+            conditions += [f"m.feed = {feed}", *_id_bounds(wanted.received, feed, "m.id", bind)]
         conditions += [f"f.feed = {feed}", *_of_fact(wanted, bind)]
     else:
         conditions.append(f"m.feed = {feed}")

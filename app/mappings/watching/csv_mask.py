@@ -6,11 +6,12 @@ The header shows the names that the site's data know. https://www.rfc-editor.org
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from app.mappings.dictionary.columns import Columns, fold_name
-from app.mappings.dictionary.site import FeedSetting, Site
+from app.mappings.dictionary.site import FeedSetting, Site, Words
 from app.mappings.formats.csv.spreadsheet import Table, read_table
 from app.mappings.watching.masking import (
     AMOUNT,
@@ -42,19 +43,35 @@ NAMING = frozenset({"subject", "name", "birth_date", "order", "placer", "specime
 
 
 def cut_csv(data: bytes, setting: FeedSetting, site: Site) -> tuple[str, list[Piece]] | None:
-    """A table in pieces; what stands above its header is masked."""
+    """A hospital's table in pieces, by what the site's data say of its columns."""
     columns = site.columns.get(setting.name)
-    table = read_table(data, columns, setting.codec, setting.transport_charset) if columns else None
-    if table is None or columns is None or table.codec.startswith("utf-16"):
+    return cut_table(data, setting, site, columns, SHOWN, NAMING) if columns else None
+
+
+def cut_table(
+    data: bytes,
+    setting: FeedSetting,
+    site: Site,
+    columns: Columns,
+    shown: Mapping[str, Form],
+    naming: frozenset[str],
+) -> tuple[str, list[Piece]] | None:
+    """A table in pieces: `shown` what the cells of a column may look like, `naming` the columns
+    that name a person. What stands above the header is masked."""
+    table = read_table(data, columns, setting.codec, setting.transport_charset)
+    if table is None or table.codec.startswith("utf-16"):
         return None
+    show = partial(_cell, words=site.words, shown=shown, naming=naming)
     try:
         text = data.decode(table.codec)
     except UnicodeDecodeError:
         return None
-    return table.codec, list(_pieces(text, table, columns, site))
+    return table.codec, list(_pieces(text, table, columns, show))
 
 
-def _pieces(text: str, table: Table, columns: Columns, site: Site) -> Iterator[Piece]:
+def _pieces(
+    text: str, table: Table, columns: Columns, show: Callable[[str, str], Piece]
+) -> Iterator[Piece]:
     meanings = {place: element for element, place in table.header.places.items()}
     offset = 0
     for row in _rows(text, table.separator):
@@ -66,7 +83,7 @@ def _pieces(text: str, table: Table, columns: Columns, site: Site) -> Iterator[P
                 known = name in columns.meanings or name in columns.ignored
                 yield Piece(cell, shown=known, kept='"')
             elif below:
-                yield _cell(cell, meanings.get(place, ""), site)
+                yield show(cell, meanings.get(place, ""))
             else:
                 yield Piece(cell, kept="\ufeff")
             yield Piece(end, shown=True)
@@ -100,11 +117,12 @@ def _unquoted(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
 
 
-def _cell(cell: str, element: str, site: Site) -> Piece:
-    content = _unquoted(cell).strip()
+def _cell(
+    cell: str, element: str, *, words: Words, shown: Mapping[str, Form], naming: frozenset[str]
+) -> Piece:
+    content, form = _unquoted(cell).strip(), shown.get(element)
     if element == "value":
-        shown = is_plain_value(content, site.words)
+        is_shown = is_plain_value(content, words)
     else:
-        form = SHOWN.get(element)
-        shown = not content or (form is not None and fits(content, form))
-    return Piece(cell, shown=shown, kept='"', naming=element in NAMING)
+        is_shown = not content or (form is not None and fits(content, form))
+    return Piece(cell, shown=is_shown, kept='"', naming=element in naming and not is_shown)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from app.mappings.dictionary.site import FeedSetting, Site, Words
+from app.mappings.forms import shown_control
 from app.mappings.parsing.values import ORDINALS, fold, fold_word
 
 MASK = "*"
@@ -141,7 +142,7 @@ TIME = re.compile(
 )
 NUMBER = re.compile(r"[+-]?\d{1,7}(?:\.\d{1,9})?")
 LETTERS = re.compile(r"[A-Za-z0-9+\-<>*↑↓_.^~&]{0,12}")
-CONTROL = re.compile(r"[^\r\n]{0,199}")
+CONTROL = re.compile(r"[^\r\n]{0,60}")
 CODED = re.compile(r"[^\r\n]{0,250}")
 HEADING = re.compile(r"[^\r\n]{0,200}")
 LONG_NUMBER = re.compile(r"\d{8,}")
@@ -162,10 +163,12 @@ def fits(text: str, form: Form) -> bool:
     numbers is, so that a telephone or identity card number at a wrong place is not."""
     if form.fullmatch(text) is None:
         return False
+    if form is CONTROL:
+        return not text or shown_control(text) == text
     return form in EXACT or TIME.fullmatch(text) is not None or LONG_NUMBER.search(text) is None
 
 
-EXACT = frozenset({TIME, NUMBER, AMOUNT, CONTROL})
+EXACT = frozenset({TIME, NUMBER, AMOUNT})
 COMPARATORS = frozenset({"<", ">", "<=", ">=", "=", "-", "--", "----", "/", ":", '""'})
 
 

@@ -22,8 +22,10 @@ def build_exposition(
     facts: Mapping[tuple[str, str], int],
     now: datetime,
     process: str,
+    mllp: Mapping[str, int] | None = None,
 ) -> str:
-    """The metrics in the exposition format, in a fixed order."""
+    """The metrics in the exposition format, in a fixed order; `mllp`: what the listener of this
+    process has counted, if there is one."""
     families = [
         _family(
             "ssci_feed_last_message_timestamp_seconds",
@@ -65,6 +67,7 @@ def build_exposition(
         ),
         _counted("ssci_feed_messages_total", "Messages processed, by outcome.", messages, process),
         _counted("ssci_feed_facts_total", "Facts processed, by outcome.", facts, process),
+        *(_listener(mllp, process) if mllp is not None else ()),
     ]
     return "".join(families)
 
@@ -80,6 +83,22 @@ def _counted(name: str, about: str, counts: Mapping[tuple[str, str], int], proce
         for (feed, outcome), number in sorted(counts.items())
     ]
     return _family(name, "counter", about, samples)
+
+
+def _listener(counts: Mapping[str, int], process: str) -> list[str]:
+    """The MLLP listener of this process: its open connections, and what it has counted since its
+    start (`describe_counts`)."""
+    events: list[Sample] = [
+        ((("event", name), ("process", process)), number)
+        for name, number in sorted(counts.items())
+        if name != "open"
+    ]
+    opened: Sample = ((("process", process),), counts.get("open", 0))
+    about = "Connections, blocks and answers (by MSA-1) of the MLLP listener."
+    return [
+        _family("ssci_mllp_open_connections", "gauge", "Open MLLP connections.", [opened]),
+        _family("ssci_mllp_events_total", "counter", about, events),
+    ]
 
 
 def _family(name: str, kind: str, about: str, samples: Sequence[Sample]) -> str:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.errors import Category, error
 from app.mappings.feeds import Feeds
 from app.mappings.formats.decoders import DECODERS
+from app.mappings.intake.control_ids import control_id_as_kept
 from app.mappings.polling.state import fetch_states
 from app.mappings.reasons import Reason
 from app.mappings.watching.answers import (
@@ -341,7 +342,7 @@ def _add_messages(router: APIRouter, feeds: Feeds) -> None:
             reason,
             (order,) if order else (),
             state,
-            control_id,
+            control_id and control_id_as_kept(feeds.secret, feed, control_id),
             message_type,
             bytes.fromhex(sha256) if sha256 else None,
             parse_received(received or [], setting.zone),

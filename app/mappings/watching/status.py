@@ -42,13 +42,22 @@ class FeedStatus:
 
 
 OPEN = """
-SELECT o.feed, coalesce(o.reason, '') AS reason, o.number, m.received AS oldest
+SELECT o.feed, o.reason, o.number, m.received AS oldest
 FROM (
-  SELECT feed, reason, count(*) AS number, min(message_id) AS oldest
-  FROM feeds.fact WHERE state = 'open' GROUP BY feed, reason
-) o JOIN feeds.message m ON m.id = o.oldest
+  SELECT feed, reason, sum(number)::bigint AS number FROM feeds.open_facts
+  GROUP BY feed, reason HAVING sum(number) > 0
+) o JOIN feeds.message m ON m.id = coalesce((
+  SELECT f.message_id FROM feeds.fact f
+  WHERE f.state = 'open' AND f.feed = o.feed AND f.reason = o.reason
+  ORDER BY f.message_id LIMIT 1
+), (
+  SELECT f.message_id FROM feeds.fact f
+  WHERE f.state = 'open' AND f.feed = o.feed AND f.reason IS NULL AND o.reason = ''
+  ORDER BY f.message_id LIMIT 1
+))
 ORDER BY o.feed, o.reason
 """
+"""Counted as they come and go (revision 0011); to count 600,000 anew takes 0.2 s."""
 PENDING = """
 SELECT m.feed, count(*) AS number, min(m.received) AS oldest
 FROM feeds.processing p JOIN feeds.message m ON m.id = p.message_id

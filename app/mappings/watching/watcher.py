@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from app.errors import SsciError
@@ -29,7 +29,8 @@ LOOK_SECONDS = 2.0
 
 
 class Watching:
-    """The watcher of one process. Its counters begin with the process."""
+    """The watcher of one process. Its counters begin with the process. `count_mllp` tells what the
+    process's MLLP listener has counted, if it has one."""
 
     def __init__(self, feeds: Feeds) -> None:
         self._feeds = feeds
@@ -38,6 +39,7 @@ class Watching:
         self._facts: Counter[tuple[str, str]] = Counter()
         self._status: tuple[float, list[FeedStatus]] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.count_mllp: Callable[[], Mapping[str, int]] | None = None
         feeds.observers.append(self.observe)
 
     async def start(self) -> None:
@@ -84,8 +86,9 @@ class Watching:
     async def exposition(self) -> str:
         """All metrics as text. What the database counts is at most some seconds old."""
         status = await self._current_status()
+        mllp = self.count_mllp() if self.count_mllp is not None else None
         return build_exposition(
-            status, self._messages, self._facts, datetime.now(UTC), str(os.getpid())
+            status, self._messages, self._facts, datetime.now(UTC), str(os.getpid()), mllp
         )
 
     async def _current_status(self) -> list[FeedStatus]:

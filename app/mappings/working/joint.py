@@ -42,6 +42,7 @@ from app.mappings.working.quarantine import (
     fresh_row,
     write_fact_rows,
 )
+from app.mappings.working.turns import Turns
 from app.mappings.working.waves import Wave, touched_by
 
 logger = logging.getLogger(__name__)
@@ -80,19 +81,26 @@ class Part:
 
 
 async def process_in_waves(
-    processor: Processor, jobs: Sequence[Job]
+    processor: Processor, jobs: Sequence[Job], turns: Turns
 ) -> AsyncIterator[list[tuple[Job, End]]]:
     """The ends of the messages, wave by wave; a failure where one stays pending."""
     waiting = list(jobs)
     while waiting:
-        parts, later = await _gather(processor, waiting) if len(jobs) > 1 else ([], [])
-        if parts:
-            ends = await _write(processor, parts)
-            yield list(zip([part.job for part in parts], ends, strict=True))
-            waiting = later
-        else:
-            first, *waiting = waiting
-            yield [(first, await _process_alone(processor, first))]
+        async with turns.together():
+            wave, waiting = await _process_wave(processor, waiting, joint=len(jobs) > 1)
+        yield wave
+
+
+async def _process_wave(
+    processor: Processor, jobs: Sequence[Job], *, joint: bool
+) -> tuple[list[tuple[Job, End]], list[Job]]:
+    """What one transaction carried, and what waits for the next."""
+    parts, later = await _gather(processor, jobs) if joint else ([], [])
+    if parts:
+        ends = await _write(processor, parts)
+        return list(zip([part.job for part in parts], ends, strict=True)), later
+    first, *later = jobs
+    return [(first, await _process_alone(processor, first))], later
 
 
 async def _process_alone(processor: Processor, job: Job) -> End:
@@ -199,4 +207,4 @@ def _end(parts: Sequence[Part], at: datetime, secret: bytes) -> list[Statement]:
         told.append(part.told)
     rows = write_fact_rows([part.rows for part in parts])
     ledgers = ledger_statements([ledger_of(part.job, part.source, part.settled) for part in parts])
-    return [*rows, *end_messages([part.job for part in parts], told), *ledgers]
+    return [*rows, *end_messages([part.job for part in parts], told, secret), *ledgers]

@@ -44,6 +44,7 @@ from app.mappings.formats.decoding import (
     whole_fact,
 )
 from app.mappings.intake.inbox import Content
+from app.mappings.intake.sealed_answers import seal_answer
 from app.mappings.ledger.rows import Ended, ledger_statements
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.resources import (
@@ -138,7 +139,7 @@ class Processor:
     ) -> None:
         self.database = database
         self.store = store
-        self._site = site
+        self.site = site
         self.secret = secret
         self._directory = directory
         self.service = service
@@ -164,7 +165,7 @@ class Processor:
             content.feed,
             content.sha256.hex(),
             content.received,
-            self._site.version,
+            self.site.version,
             job.attempt,
             content.format,
         )
@@ -195,7 +196,7 @@ class Processor:
         self, job: Job, source: Source, found: Mapping[PatientClaim, Found]
     ) -> list[Fact]:
         """What the message says, before it is held against what is known."""
-        context = Context(self._site, job.setting, self.secret, source)
+        context = Context(self.site, job.setting, self.secret, source)
         return map_message(job.decoder, job.read, found, context)
 
     async def compare(
@@ -208,7 +209,7 @@ class Processor:
         for job, facts in messages:
             compared = await compare_with_earlier(connection, facts, job.content.id, rows, secret)
             found += [await self._check_scale(connection, fact) for fact in compared]
-        linked = iter(await link_orders(connection, found, self._site))
+        linked = iter(await link_orders(connection, found, self.site))
         return [list(islice(linked, len(facts))) for _, facts in messages]
 
     async def find(
@@ -320,7 +321,7 @@ class Processor:
         if not ends:
             return rows
         ledgers = ledger_statements([ledger_of(job, source, settled)])
-        return [*rows, *_end_of(job, settled), *ledgers]
+        return [*rows, *_end_of(job, settled, self.secret), *ledgers]
 
     async def _write_one(self, job: Job, source: Source, fact: Fact) -> Settled:
         if fact.candidate is None:
@@ -667,8 +668,8 @@ ON CONFLICT (message_id) DO NOTHING
 """
 
 
-def _end_of(job: Job, settled: Sequence[Settled]) -> list[Statement]:
-    return end_messages([job], [acknowledge(job, [each.fact for each in settled])])
+def _end_of(job: Job, settled: Sequence[Settled], secret: bytes) -> list[Statement]:
+    return end_messages([job], [acknowledge(job, [each.fact for each in settled])], secret)
 
 
 def ledger_of(job: Job, source: Source, settled: Sequence[Settled]) -> Ended:
@@ -678,9 +679,11 @@ def ledger_of(job: Job, source: Source, settled: Sequence[Settled]) -> Ended:
     return content.id, len(content.data), job.read, job.setting, facts, source.mapping_version
 
 
-def end_messages(jobs: Sequence[Job], told: Sequence[Acknowledgement]) -> list[Statement]:
-    ids = [job.content.id for job in jobs]
-    codes, bodies = [each.code for each in told], [each.body for each in told]
+def end_messages(
+    jobs: Sequence[Job], told: Sequence[Acknowledgement], secret: bytes
+) -> list[Statement]:
+    ids, codes = [job.content.id for job in jobs], [each.code for each in told]
+    bodies = [seal_answer(secret, each.body) if each.private else each.body for each in told]
     return [Statement(END, [(ids,)]), Statement(ACKNOWLEDGE, [(ids, codes, bodies)])]
 
 

@@ -16,7 +16,7 @@ from app.mappings.dictionary.columns import Columns
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element, Elements
 from app.mappings.facts import Fact
-from app.mappings.formats.csv.spreadsheet import MAX_COLUMNS, MAX_ROWS, Cells, Table, read_table
+from app.mappings.formats.csv.spreadsheet import LIMITS, Cells, Table, read_table
 from app.mappings.formats.decoding import Acknowledgement, Decoder, Head, Read, Receipt, header_text
 from app.mappings.formats.flat_results import map_flat_results, settle_mentions
 from app.mappings.formats.row_records import (
@@ -99,8 +99,7 @@ def _refuse(sheet: Sheet) -> Failure | None:
     """Why no row of the table is mapped: the names of columns, never what stands in them."""
     table, header = sheet.table, sheet.table.header
     if table.overlong:
-        detail = f"a file may have {MAX_ROWS} rows and {MAX_COLUMNS} columns"
-        return Failure(Reason.STRUCTURE, detail)
+        return Failure(Reason.STRUCTURE, LIMITS)
     if header.missing:
         names = ", ".join(_name(sheet.columns, element) for element in header.missing)
         return Failure(Reason.STRUCTURE, f"the header lacks columns: {names}")
@@ -117,7 +116,8 @@ def _name(columns: Columns, element: str) -> str:
 def map_csv(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
     """A fact per row that is not blank, in their order."""
     sheet: Sheet = read.content
-    failures = [(row, check_row(row)) for row in sheet.table.rows]
+    segment_end = context.setting.segment_end
+    failures = [(row, check_row(row, segment_end)) for row in sheet.table.rows]
     sound = [row for row, failure in failures if failure is None]
     facts = ROW_MAPPERS[sheet.columns.kind](sheet, sound, context, subjects)
     facts += [
@@ -137,7 +137,7 @@ def acknowledge_csv(receipt: Receipt) -> Acknowledgement:
 
 def _describe(sheet: Sheet) -> Mapping[str, Any]:
     table, header = sheet.table, sheet.table.header
-    ignored = [{"column": name, "rule": rule} for name, rule in header.ignored]
+    ignored = [{"column": each.told, "rule": each.rule} for each in header.ignored]
     return {
         "charset": {
             "declared": table.declared or None,

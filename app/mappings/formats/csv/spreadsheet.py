@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice, tee
 from types import MappingProxyType
 
@@ -20,6 +20,11 @@ from app.mappings.frame import Span
 
 MAX_ROWS = 10_000
 MAX_COLUMNS = 1_000
+MAX_CELLS = 500_000
+"""As many separators as a file may have, within quotation marks too: counted before it is cut."""
+LIMITS = f"a file may have {MAX_ROWS} rows, {MAX_COLUMNS} columns and {MAX_CELLS} cells"
+OVERFULL_READ = 65_536
+"""As many bytes of a file with more cells are read, for its charset and header."""
 WIDE = MappingProxyType({"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE})
 BY_MARK: Mapping[bytes, str] = MappingProxyType(
     {codecs.BOM_UTF8: "utf-8", **{mark: codec for codec, mark in WIDE.items()}}
@@ -59,19 +64,20 @@ class Text:
 @dataclass(frozen=True, slots=True)
 class Cells:
     """One row under a header: texts by element, '' where it has no such cell. `trouble` is what is
-    wrong with the row as a whole."""
+    wrong with the row as a whole; `ended`: by a line end."""
 
     number: int
     span: Span
     texts: Mapping[str, str] = field(repr=False)
     trouble: str = ""
     undecodable: bool = False
+    ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table read. `blank` rows are counted and hold nothing; `overlong`: more rows or columns
-    than a file may have."""
+    """A table read. `blank` rows are counted and hold nothing; `overlong`: more rows,
+    columns or cells than a file may have."""
 
     declared: str
     codec: str
@@ -98,6 +104,9 @@ class _Reading:
 def read_table(data: bytes, columns: Columns, feed_codec: str, charset: str) -> Table | None:
     """The table that the bytes hold; None where they hold none (blank or binary). Never raises."""
     text = open_text(data)
+    overfull = any(text.data.count(each) > MAX_CELLS for each in SEPARATORS)
+    if overfull:
+        text = replace(text, data=text.data[:OVERFULL_READ])
     heads = _find_heads(text)
     if not heads or any(b"\0" in cell for head in heads for cell in head.row.cells):
         return None
@@ -117,7 +126,7 @@ def read_table(data: bytes, columns: Columns, feed_codec: str, charset: str) -> 
         spans[chosen.row.number - 1],
         tuple(_read_cells(row, span, chosen, columns, text) for row, span in below),
         len(rows) - len(filled),
-        len(rows) > MAX_ROWS + 1 or len(chosen.row.cells) > MAX_COLUMNS,
+        overfull or len(rows) > MAX_ROWS + 1 or len(chosen.row.cells) > MAX_COLUMNS,
     )
 
 
@@ -247,7 +256,7 @@ def _read_cells(row: Row, span: Span, reading: _Reading, columns: Columns, text:
     for element, constant in columns.constants.items():
         texts[element] = texts.get(element) or constant
     trouble = _trouble(row, reading.header, columns)
-    return Cells(row.number, span, MappingProxyType(texts), trouble, undecodable)
+    return Cells(row.number, span, MappingProxyType(texts), trouble, undecodable, row.ended)
 
 
 def _trouble(row: Row, header: Header, columns: Columns) -> str:

@@ -25,7 +25,6 @@ from app.mappings.formats.fhir.results import map_observations
 from app.mappings.formats.fhir.visits import map_patients, map_services, map_visits
 from app.mappings.formats.flat_results import settle_mentions
 from app.mappings.formats.summary import summarise
-from app.mappings.forms import shown_type
 from app.mappings.frame import Span
 from app.mappings.reasons import Failure, Outcome, Reason
 from app.mappings.records import PatientRecord
@@ -96,7 +95,7 @@ def read_fhir(data: bytes, setting: FeedSetting, site: Site) -> Read:
         return Read(content, whole, head, document)
     head = replace(
         head,
-        message_type=shown_type(document.kind),
+        message_type=_shown_kind(document.kind),
         control_id=header_text(document.identifier),
     )
     if not document.entries:
@@ -128,6 +127,12 @@ def map_fhir(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
     for mapper in MAPPERS.values():
         facts += mapper(rest, context, subjects)
     return settle_mentions(facts)
+
+
+def _shown_kind(kind: str) -> str:
+    """A kind of Bundle, or a type that is known here: any other text may be anything."""
+    known = RESULTS | MAPPERS.keys() | CARRIED | NOT_COLLECTED
+    return kind if kind.startswith("Bundle/") or kind in known else ""
 
 
 def _settle_early(entry: Entry) -> Fact | None:

@@ -15,7 +15,7 @@ from typing import Literal
 from app.mappings.facts import Fact
 from app.mappings.formats.decoding import Acknowledgement, Receipt, Verdict
 from app.mappings.formats.hl7v2.er7 import Message, Separators
-from app.mappings.forms import shown_charset, shown_word
+from app.mappings.forms import shown_application, shown_charset, shown_control, shown_word
 from app.mappings.reasons import Outcome, Reason, hl7_error
 
 ORIGINAL: Mapping[Verdict, str] = MappingProxyType({"accept": "AA", "error": "AE", "reject": "AR"})
@@ -104,7 +104,14 @@ def acknowledge_hl7(receipt: Receipt) -> Acknowledgement:
     to = NOBODY if message is None else addressee_of(message)
     failures = failures_of(receipt.facts or ())
     body = build_ack(to, receipt.verdict, f"SSCI{receipt.id}", receipt.received, failures)
-    return Acknowledgement(ack_code(to, receipt.verdict), body)
+    return Acknowledgement(ack_code(to, receipt.verdict), body, private=not _is_plain(to))
+
+
+def _is_plain(to: Addressee) -> bool:
+    """Whether what is repeated of the header (MSH-3 to 6, 10) has the form of such."""
+    names = filter(None, (*to.sender, *to.receiver))
+    identified = not to.control_id or shown_control(to.control_id)
+    return bool(identified) and all(map(shown_application, names))
 
 
 def build_ack(

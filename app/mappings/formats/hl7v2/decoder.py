@@ -22,7 +22,7 @@ from app.mappings.formats.hl7v2.patients import read_merged
 from app.mappings.formats.hl7v2.results import map_results
 from app.mappings.formats.hl7v2.visits import map_visits
 from app.mappings.forms import shown_charset, shown_type
-from app.mappings.frame import Span, find_frames, has_more_headers
+from app.mappings.frame import Span, find_frames, find_segments, has_more_headers, is_ended
 from app.mappings.reasons import Failure, Reason
 from app.mappings.subjects import read_claim
 
@@ -37,6 +37,8 @@ EXAMPLE = (
     "OBR|1|P1|L1|CBC^血常规^99MRC|||20190314080000+0800|||||||||||||||20190314095500+0800||HM|F\r"
     "OBX|1|NM|PLT^血小板计数^99MRC|1|38|10*9/L|100-350|L|||F|||20190314080000+0800\r"
 )
+
+MERGE = ("ADT", "A40")
 
 Mapper = Callable[[Message, Context, Resolutions], list[Fact]]
 MAPPERS: Mapping[str, Mapper] = MappingProxyType(
@@ -69,7 +71,7 @@ def read_hl7(data: bytes, setting: FeedSetting, site: Site) -> Read:
     if isinstance(message, Unreadable):
         return Read(None, Span(0, len(data)), failure=_unreadable(message))
     span, head = message.header.span, _describe(message)
-    if failure := _refuse(message, setting):
+    if failure := _refuse(message, setting) or _find_cut(data, message, setting):
         return Read(message, span, head, failure)
     patients = find_patients(message)
     if message.header.text(11).upper() == "Q":
@@ -79,6 +81,19 @@ def read_hl7(data: bytes, setting: FeedSetting, site: Site) -> Read:
         for pid, segment in find_people(message)
     }
     return Read(message, span, head, claims=claims)
+
+
+def find_header(body: bytes) -> bytes:
+    """The header segment of a single message: all that its acknowledgement repeats. Nothing of a
+    batch, of which one acknowledgement answers no message."""
+    frames = find_frames(body[:MAX_HEADER])
+    segments = find_segments(body[:MAX_HEADER])
+    if frames.envelope or len(frames.messages) != 1 or not segments:
+        return b""
+    return body[segments[0].start : segments[0].end]
+
+
+MAX_HEADER = 65_536
 
 
 def _unreadable(found: Unreadable) -> Failure:
@@ -99,6 +114,16 @@ def _refuse(message: Message, setting: FeedSetting) -> Failure | None:
         detail = "this feed takes no messages of this type"
         return Failure(Reason.UNSUPPORTED_TYPE, detail, Element.TYPE)
     return None
+
+
+def _find_cut(data: bytes, message: Message, setting: FeedSetting) -> Failure | None:
+    """What may have been cut off by its sender, where that is not taken: a number cut short would
+    be another one, that of a merge another person's."""
+    last = message.segments[-1]
+    wanted = setting.segment_end == "required" or message.message_type == MERGE
+    if not wanted or is_ended(data, last.span):
+        return None
+    return Failure(Reason.FRAME_BROKEN, f"{last.place} has no line end: it may be cut off")
 
 
 def _describe(message: Message) -> Head:
@@ -135,6 +160,7 @@ HL7V2 = Decoder(
     split=find_frames,
     exceeds=has_more_headers,
     acknowledge=acknowledge_hl7,
+    header=find_header,
     answer_type=ER7_MEDIA_TYPE,
     elements={Element.TYPE: "MSH-9", Element.CHARSET: "MSH-18"},
     example=EXAMPLE,

@@ -15,7 +15,7 @@ from typing import Any
 from app.errors import SsciError
 from app.fhir import decimal, dump_json, parse_json
 from app.mappings.context import Context, Resolutions
-from app.mappings.dictionary.columns import Columns, show_name
+from app.mappings.dictionary.columns import Columns
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element, Elements
 from app.mappings.facts import Fact
@@ -124,8 +124,7 @@ def read_items(data: bytes) -> list[Item] | Failure:
         last = max((span.end for _, span in members), default=start)
         return [_read_item(data, _object_around(data, start, last), "")]
     if len(members) > 1:
-        other = next((key for key, _ in members if key != LIST), LIST)
-        return Failure(Reason.STRUCTURE, f"/{show_name(other)}: beside /{LIST} nothing may stand")
+        return Failure(Reason.STRUCTURE, f"beside /{LIST} nothing may stand")
     items = find_items(data, members[0][1])
     if isinstance(items, Broken):
         return _broken(data, items)
@@ -154,11 +153,7 @@ def _read_item(data: bytes, span: Span, pointer: str) -> Item:
     if misfit is None:
         return Item(pointer, span, value)
     failure = Failure(Reason.STRUCTURE, misfit.rule)
-    return Item(pointer, span, failure=failure, wrong=pointer + _show_pointer(misfit.pointer))
-
-
-def _show_pointer(pointer: str) -> str:
-    return "/".join(show_name(part) for part in pointer.split("/"))
+    return Item(pointer, span, failure=failure, wrong=pointer + misfit.pointer)
 
 
 # Records

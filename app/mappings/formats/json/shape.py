@@ -13,6 +13,7 @@ from typing import Any
 
 from app.fhir import is_number
 from app.mappings.dictionary.site import ABSENT_REASONS
+from app.mappings.forms import tell_unknown
 
 MAX_RESULTS = 10_000
 Schema = Mapping[str, Any]
@@ -124,7 +125,8 @@ class Misfit:
 
 
 def find_misfit(value: Any, schema: Schema, pointer: str = "") -> Misfit | None:
-    """The first misfit in document order; None for a value of this shape."""
+    """The first misfit, of an object its unknown keys first, which are never named: a key may be
+    anything. None for a value of this shape."""
     return next(_misfits(value, schema, pointer), None)
 
 
@@ -148,11 +150,11 @@ def _is_a(value: Any, kind: str) -> bool:
 
 
 def _object_misfits(value: Mapping[str, Any], schema: Schema, pointer: str) -> Iterator[Misfit]:
-    for key, item in value.items():
-        if key not in schema["properties"]:
-            yield Misfit(f"{pointer}/{escape(key)}", "unknown key")
-        else:
-            yield from _misfits(item, schema["properties"][key], f"{pointer}/{escape(key)}")
+    known = schema["properties"]
+    if unknown := [key for key in value if key not in known]:
+        yield Misfit(pointer, f"has {tell_unknown(unknown, known)}")
+    for key in (key for key in value if key in known):
+        yield from _misfits(value[key], known[key], f"{pointer}/{key}")
     for key in schema["required"]:
         if key not in value:
             yield Misfit(f"{pointer}/{key}", "is missing")
@@ -172,8 +174,3 @@ def _text_misfits(value: str, schema: Schema, pointer: str) -> Iterator[Misfit]:
         yield Misfit(pointer, f"must have {least} to {most} characters")
     elif "enum" in schema and value not in schema["enum"]:
         yield Misfit(pointer, "is none of the codes the schema lists")
-
-
-def escape(key: str) -> str:
-    """A key as a part of a JSON Pointer."""
-    return key.replace("~", "~0").replace("/", "~1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from xml.sax.saxutils import quoteattr
 
 from app.mappings.formats.decoding import Acknowledgement, Receipt
+from app.mappings.forms import shown_control
 from app.mappings.reasons import Outcome
 
 INTERACTION = "MCCI_IN000002UV01"
@@ -36,7 +37,8 @@ def acknowledge_v3(receipt: Receipt) -> Acknowledgement:
         f'<acknowledgement typeCode="{code}"><targetMessage><id extension={_quote(target)}/>'
         f"</targetMessage>{''.join(details)}</acknowledgement></{INTERACTION}>\n"
     )
-    return Acknowledgement(code, body.encode())
+    private = bool(target) and not shown_control(target)
+    return Acknowledgement(code, body.encode(), private=private)
 
 
 def _detail(text: str) -> str:
