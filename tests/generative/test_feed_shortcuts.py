@@ -47,7 +47,7 @@ from tests.feed_support import (
 )
 from tests.fhir_support import open_validator
 
-CODES = (PLT, "WBC^白细胞^99MRC", "WBC^^99MRC^6690-2^^LN", "PLTCL^血小板聚集^99MRC", "??^x^L", "")
+CODES = (PLT, "WBC^白细胞^99MRC", "WBC^^99MRC^6690-2^^LN", "PLT-AGG^^99MRC", "??^x^L", "")
 TEXTS = st.text(st.sampled_from("a1 ^~&\\|聚集未见\r"), max_size=8)
 
 
@@ -68,7 +68,7 @@ def blood_counts(draw: st.DrawFn) -> bytes:
         )
         for n in range(draw(st.integers(1, 5)))
     ]
-    return message(msh(), pid(), obr(), *results)
+    return message(msh(), pid(), obr(), obx(f14="20190314080000+0800"), *results)
 
 
 @given(blood_counts())
