@@ -623,9 +623,10 @@ class Feeds:
                 logger.error("feeds: a worker met %s", type(problem).__name__)
                 busy = False
             if not busy:
-                self._held.clear()
-                with contextlib.suppress(TimeoutError):
+                try:
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+                except TimeoutError:
+                    self._held.clear()
 
 
 @dataclass(slots=True)
