@@ -38,12 +38,13 @@ CALLING_OUT = frozenset(
 
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "errors": frozenset(),
+    "numerous": frozenset(),
     "settings": frozenset(),
     "keys": frozenset({"errors"}),
     "database": frozenset({"errors"}),
-    "fhir": frozenset({"database", "errors"}),
+    "fhir": frozenset({"database", "errors", "numerous"}),
     "trial": frozenset({"fhir", "database", "errors"}),
-    "mappings": frozenset({"fhir", "trial", "database", "errors"}),
+    "mappings": frozenset({"fhir", "trial", "database", "errors", "numerous"}),
     "endpoints": frozenset({"trial", "fhir", "database", "errors"}),
     "access": frozenset({"endpoints", "mappings", "trial", "fhir", "database", "errors"}),
     "simulation": frozenset({"errors"}),

@@ -3,6 +3,7 @@ migrations. Knows nothing of FHIR, the trial or the feeds."""
 
 from app.database.backup import back_up, restore
 from app.database.connection import ReadConnection, WriteConnection
+from app.database.copying import copy_text
 from app.database.embedded import EmbeddedServer, start_embedded
 from app.database.failures import OutcomeUnknownError
 from app.database.migration import current_revision, migrate, newest_revision
@@ -28,6 +29,7 @@ __all__ = [
     "WriteConnection",
     "adopt_cluster",
     "back_up",
+    "copy_text",
     "current_revision",
     "migrate",
     "newest_revision",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from app.database.copying import copied
+from app.database.copying import Row, copied
 
 if TYPE_CHECKING:
     from asyncpg import Record
@@ -67,11 +67,9 @@ class WriteConnection:
         """Run a statement once per row, pipelined."""
         return self.raw.executemany(sql, rows)
 
-    def copy(
-        self, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
-    ) -> Awaitable[str]:
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Row]) -> Awaitable[str]:
         """COPY rows into `schema.table`: the fastest way for many. They are taken as they are
-        sent, while PostgreSQL stores those before."""
+        sent, while PostgreSQL stores those before; a row may be a line of `copy_text`."""
         schema, _, name = table.rpartition(".")
         return self.raw.copy_to_table(
             name, schema_name=schema or None, columns=list(columns), source=copied(rows)

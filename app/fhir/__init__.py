@@ -9,6 +9,7 @@ from app.fhir.model import (
     Caller,
     Change,
     Contributor,
+    Copy,
     Create,
     Delete,
     Json,
@@ -21,7 +22,13 @@ from app.fhir.model import (
 )
 from app.fhir.outcome import build_outcome
 from app.fhir.pages import Page
-from app.fhir.profiles import Profile, Surroundings, check_profile, compile_profile
+from app.fhir.profiles import (
+    Profile,
+    Surroundings,
+    check_profile,
+    compile_profile,
+    meets_profile,
+)
 from app.fhir.registry import Registry, load_registry
 from app.fhir.request import Reading, SearchRequest, parse_search
 from app.fhir.store import Store, Stored, iterate_history, open_store
@@ -29,12 +36,14 @@ from app.fhir.times import Interval, parse_date, parse_period
 from app.fhir.transport import Transport, TransportSettings
 from app.fhir.unhurried import unhurried
 from app.fhir.validate import PatientPolicy, Validator
+from app.fhir.writing import run_statement
 
 __all__ = [
     "EVERYTHING",
     "Caller",
     "Change",
     "Contributor",
+    "Copy",
     "Create",
     "Delete",
     "FhirApp",
@@ -72,10 +81,12 @@ __all__ = [
     "iterate_history",
     "load_layout",
     "load_registry",
+    "meets_profile",
     "open_store",
     "parse_date",
     "parse_json",
     "parse_period",
     "parse_search",
+    "run_statement",
     "unhurried",
 ]

@@ -78,7 +78,16 @@ class Indexer:
 
     def index(self, resource: Json) -> Row:
         """Column name → value, for every search column of the type's table."""
+        return self._index(resource, self._extract(resource))
+
+    def index_with_hot(self, resource: Json) -> tuple[Row, list[tuple[Any, ...]]]:
+        """The row of `index`, and the rows (code, systems, patient, from, to) of the narrow table,
+        one per code."""
         found = self._extract(resource)
+        row = self._index(resource, found)
+        return row, self._hot_rows(found, row)
+
+    def _index(self, resource: Json, found: Mapping[str, Sequence[Value]]) -> Row:
         row: Row = {}
         if self._has_patient:
             row["patient"] = self._patient(found)
@@ -95,13 +104,12 @@ class Indexer:
             _index_amount(home, found.get(home.parameter.code, ()), row)
         return row | measured
 
-    def hot_rows(self, resource: Json, row: Row) -> list[tuple[Any, ...]]:
-        """Rows (id, code, systems, patient, from, to) of the narrow table, one per code."""
+    def _hot_rows(self, found: Mapping[str, Sequence[Value]], row: Row) -> list[tuple[Any, ...]]:
         hot = self._place.hot
         if hot is None:
             return []
         systems: dict[str, list[str]] = {}
-        for value in self._extract(resource).get(hot.token, ()):
+        for value in found.get(hot.token, ()):
             for system, code in token_pairs(value):
                 if code is not None:
                     systems.setdefault(code, []).append(system or "")
@@ -498,7 +506,7 @@ def _first_keys(composites: Iterable[Home]) -> Iterator[str]:
             yield from (step.key for step in path.steps[:1] if isinstance(step, Step))
 
 
-def _distinct(words: Iterator[str]) -> Iterator[str]:
+def _distinct(words: Iterable[str]) -> Iterator[str]:
     return islice(iter(dict.fromkeys(words)), MAX_WORDS)
 
 

@@ -6,7 +6,7 @@ A contributor turns the changes of a transaction into further statements of the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -151,6 +151,15 @@ class Statement:
 
     sql: str
     rows: Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Many rows for one table, made as they are sent; a row may be a line of `copy_text`."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: Iterable[tuple[Any, ...] | str]
 
 
 class Contributor(Protocol):

@@ -7,14 +7,13 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
 from app.fhir.index import Indexer
 from app.fhir.layout import TypeLayout
-from app.fhir.model import Change, Json, Moment, Statement
+from app.fhir.model import Change, Copy, Json, Moment, Statement
 from app.fhir.tables import search_columns
 from app.fhir.times import instant_text
 
@@ -25,15 +24,6 @@ FEW_HOT_ROWS = 4
 
 _FIXED = ("id", "version", "last_updated", "method", "created", "body")
 _HOT = ("id", "code", "systems", "patient", "date_from", "date_to")
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Many rows for one table, made as they are sent."""
-
-    table: str
-    columns: tuple[str, ...]
-    rows: Iterable[tuple[Any, ...]]
 
 
 class TypeWriter:
@@ -131,9 +121,8 @@ class TypeWriter:
         """The rows of new versions; their hot rows are added to `hot` on the way."""
         for change in changes:
             assert change.after is not None  # created or updated
-            row = indexer.index(change.after)
-            if self._hot:
-                hot += [(change.id, *each) for each in indexer.hot_rows(change.after, row)]
+            row, narrow = indexer.index_with_hot(change.after)
+            hot += [(change.id, *each) for each in narrow]
             yield self._values(change, row)
 
     def _hot_rows(self, rows: Sequence[tuple[Any, ...]]) -> Statement | Copy:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.fhir.bindings import build_binding, check_code_in, check_coding_in, check_concept_in
@@ -24,7 +24,9 @@ Extra = Callable[[Mapping[str, Any], Scope], Iterator[tuple[str | None, Fault]]]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is asked of one property. `lexical` is None where the value is an object."""
+    """What is asked of one property. `lexical` is None where the value is an object. `accepted`:
+    values that were found right, as the text that is stored; None where they are not remembered.
+    """
 
     property: Property
     type: str
@@ -32,6 +34,11 @@ class Rule:
     choice: str | None
     lexical: Lexical | None
     extra: Extra | None
+    accepted: set[bytes] | None = field(default=None, compare=False, repr=False)
+
+
+REMEMBERED = frozenset({"CodeableConcept", "Coding", "Extension", "Meta"})
+"""Types whose values are the same in many resources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,7 @@ class RuleBook:
             choice=each.path if each.is_choice else None,
             lexical=self._compile_lexical(each) if each.is_primitive else None,
             extra=None if each.is_primitive else self._compile_extra(each),
+            accepted=set() if each.type in REMEMBERED else None,
         )
 
     def _compile_lexical(self, each: Property) -> Lexical:

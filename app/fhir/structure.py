@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import Issue
+from app.fhir.codec import dump_json
 from app.fhir.lexical import EMPTY, Fault, check_string, wrong_kind
 from app.fhir.patient_policy import PatientPolicy, check_patient_reference, check_person
 from app.fhir.places import Place, render_place
@@ -22,6 +23,11 @@ from app.fhir.shapes import RESOURCE, RESOURCE_TYPE
 
 MAX_ISSUES = 50
 
+MAX_ACCEPTED = 1000
+MAX_TEXT = 400
+"""Of values that are remembered: how many of one element, and the bytes of each."""
+_DEPENDS = re.compile(rb"[Rr]eference")
+"""What a reference may be to depends on what the resource contains."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _LINK = re.compile(r"""(?:src|href)\s*=\s*["'](#[^"']*)["']""")
 _EXTENDED = "Coding"
@@ -206,6 +212,40 @@ def _walk_complex(walk: Walk, rule: Rule, value: Any, place: Place) -> None:
     if not value or (len(value) == 1 and "id" in value):
         walk.found.add(place, EMPTY)
         return
+    if rule.accepted is None:
+        _walk_parts(walk, rule, value, place)
+    else:
+        _walk_remembered(walk, rule, rule.accepted, value, place)
+
+
+def _walk_remembered(
+    walk: Walk, rule: Rule, accepted: set[bytes], value: dict[str, Any], place: Place
+) -> None:
+    """What was found right once is right again, unless it depends on the resource around it."""
+    text = _text_of(value)
+    if text in accepted:
+        return
+    before = walk.found.count
+    _walk_parts(walk, rule, value, place)
+    if text is not None and before == walk.found.count and not _DEPENDS.search(text):
+        if len(accepted) >= MAX_ACCEPTED:
+            accepted.clear()
+        accepted.add(text)
+
+
+def _text_of(value: dict[str, Any]) -> bytes | None:
+    """As it would be stored; None for what is nested or too long to be remembered, or can't be
+    written."""
+    if "extension" in value:
+        return None
+    try:
+        text = dump_json(value)
+    except TypeError:
+        return None
+    return text if len(text) <= MAX_TEXT else None
+
+
+def _walk_parts(walk: Walk, rule: Rule, value: dict[str, Any], place: Place) -> None:
     _walk_node(walk, walk.book.rules(rule.type), value, place)
     if rule.extra is not None:
         for child, fault in rule.extra(value, walk.scope):

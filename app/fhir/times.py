@@ -6,6 +6,7 @@ https://hl7.org/fhir/R4/search.html#date · https://hl7.org/fhir/R4/datatypes.ht
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
@@ -15,6 +16,8 @@ EARLIEST = datetime.min.replace(tzinfo=UTC) + timedelta(days=2)
 LATEST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 """Bounds of an interval that is open on that side."""
 
+MAX_REMEMBERED = 40
+"""Characters of a date that may be remembered."""
 _INSTANT = timedelta(microseconds=1)
 _DATE_TIME = re.compile(
     r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
@@ -33,6 +36,16 @@ class Interval(NamedTuple):
 
 def parse_date(text: str, zone: tzinfo) -> Interval:
     """The interval that a FHIR date, dateTime or instant stands for; ValueError if it is none."""
+    return _parse_date(text, zone) if len(text) <= MAX_REMEMBERED else _read_date(text, zone)
+
+
+@functools.lru_cache(maxsize=2048)
+def _parse_date(text: str, zone: tzinfo) -> Interval:
+    """The same times stand in all that a message brings."""
+    return _read_date(text, zone)
+
+
+def _read_date(text: str, zone: tzinfo) -> Interval:
     match = _DATE_TIME.fullmatch(text)
     if match is None:
         raise ValueError(f"not a date of the form YYYY[-MM[-DD[Thh:mm[:ss[.fff]][zone]]]]: {text}")

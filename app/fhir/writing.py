@@ -22,6 +22,7 @@ from app.fhir.model import (
     Caller,
     Change,
     Contributor,
+    Copy,
     Create,
     Json,
     Moment,
@@ -40,7 +41,7 @@ from app.fhir.resolution import (
     resolve,
     resolve_references,
 )
-from app.fhir.rows import Copy, TypeWriter, new_id
+from app.fhir.rows import TypeWriter, new_id
 from app.fhir.select import Compiler
 from app.fhir.unhurried import LARGE_BYTES, unhurried
 from app.fhir.visibility import refuse_hidden
@@ -56,7 +57,7 @@ FEW = 5
 
 T = TypeVar("T")
 
-Also = Callable[[Sequence[Change], Moment], Sequence[Statement]]
+Also = Callable[[Sequence[Change], Moment], Sequence[Statement | Copy]]
 Validate = Callable[[Json, str], None]
 Examine = Callable[[WriteConnection, Sequence[Json]], Awaitable[list[list[Issue]]]]
 """What the resources break of profiles that are held, asked in the transaction."""
@@ -369,12 +370,17 @@ async def _run(
     """`size`: the bytes from which the statements are yet to be made."""
     left = iter(statements)
     while (statement := await unhurried(size, next, left, None)) is not None:
-        if isinstance(statement, Copy):
-            await connection.copy(statement.table, statement.columns, statement.rows)
-        elif len(statement.rows) == 1:
-            await connection.execute(statement.sql, *statement.rows[0])
-        elif statement.rows:
-            await connection.executemany(statement.sql, statement.rows)
+        await run_statement(connection, statement)
+
+
+async def run_statement(connection: WriteConnection, statement: Statement | Copy) -> None:
+    """Once, or for all of its rows."""
+    if isinstance(statement, Copy):
+        await connection.copy(statement.table, statement.columns, statement.rows)
+    elif len(statement.rows) == 1:
+        await connection.execute(statement.sql, *statement.rows[0])
+    elif statement.rows:
+        await connection.executemany(statement.sql, statement.rows)
 
 
 def _places(work: Work, groups: Sequence[Sequence[Plain]]) -> dict[Key, str]:

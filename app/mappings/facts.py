@@ -16,6 +16,7 @@ from app.mappings.elements import Element, Elements, no_elements
 from app.mappings.frame import Span
 from app.mappings.reasons import REASON_ELEMENTS, Failure, Outcome, Reason
 from app.mappings.subjects import NumberMerge, Subject
+from app.numerous import numerous
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Source:
     format: str = "hl7v2"
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class ResultOrder:
     """When a fact was analysed, reported, sent and received: decides which of two versions is the
     newer. In HL7 v2: OBX-19, OBR-22, MSH-7."""
@@ -59,7 +60,7 @@ class ResultOrder:
         return self.analysed or self.reported or self.sent or self.received
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Candidate:
     """What a fact would store under `resource_type`/`id`, to be decided under the row's lock.
 
@@ -108,7 +109,7 @@ class AskedBy:
     panel: str
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Fact:
     """One fact of a message. With an `outcome` it is settled; without, `candidate` is stored.
 

@@ -60,13 +60,13 @@ CLAIM = timedelta(seconds=10)
 RENEWAL_SECONDS = 3.0
 RETRY = timedelta(seconds=2)
 IDLE_SECONDS = 1.0
-TOGETHER = 16
+TOGETHER = 32
 """How many messages one transaction carries at most: so many also hold up the event loop."""
 LIGHT_BYTES = 16 * 1024
 """A longer message is carried out alone, beside the others."""
 WORKERS = 2
 """While one waits for the database, the other maps."""
-HELD_JOBS = 256
+HELD_JOBS = 512
 BROKEN_ATTEMPTS = 2
 """So many attempts alone may end with the process; then the message goes into quarantine."""
 DELIVERIES_AT_ONCE = 64
@@ -692,9 +692,10 @@ class Feeds:
                 logger.error("feeds: a worker met %s", type(problem).__name__)
                 busy = False
             if not busy:
-                self._held.clear()
-                with contextlib.suppress(TimeoutError):
+                try:
                     await asyncio.wait_for(self._wake.wait(), IDLE_SECONDS)
+                except TimeoutError:
+                    self._held.clear()
 
 
 @dataclass(slots=True)

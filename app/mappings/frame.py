@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
+from app.numerous import numerous
+
 BOM = b"\xef\xbb\xbf"
 
 HEADER = re.compile(
@@ -33,7 +35,7 @@ UB2 URD URS VAR VND
 KNOWN_SEGMENTS = frozenset(SEGMENT_NAMES.split())
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Span:
     """Bytes `start` to `end` (exclusive)."""
 
@@ -51,6 +53,8 @@ class Frames:
 
 def find_frames(body: bytes) -> Frames:
     """Cuts a delivery into messages. One message keeps every byte of the body; no `MSH`: none."""
+    if body.startswith(b"MSH") and HEADER.match(body) and _count_names(body) == 1:
+        return Frames((Span(0, len(body)),), ())
     headers = list(HEADER.finditer(body))
     starts = [match.start() for match in headers] + [len(body)]
     pieces = [
@@ -67,9 +71,14 @@ def find_frames(body: bytes) -> Frames:
 HEADER_NAMES = (b"MSH", b"FHS", b"BHS", b"BTS", b"FTS")
 
 
+def _count_names(body: bytes) -> int:
+    """No fewer than there are headers."""
+    return sum(body.count(name) for name in HEADER_NAMES)
+
+
 def has_more_headers(body: bytes, limit: int) -> bool:
     """Whether a delivery has more messages and envelope segments than this, without finding all."""
-    if sum(body.count(name) for name in HEADER_NAMES) <= limit:
+    if _count_names(body) <= limit:
         return False
     return next(islice(HEADER.finditer(body), limit, None), None) is not None
 
@@ -85,7 +94,25 @@ def find_segments(data: bytes) -> list[Span]:
     start = data.find(b"MSH")
     if start < 0 or len(data) < start + 4:
         return []
-    return _join_continuations(data, _find_lines(data, start), data[start + 3 : start + 4])
+    separator = data[start + 3 : start + 4]
+    plain = _find_plain_segments(data, start, separator)
+    return plain or _join_continuations(data, _find_lines(data, start), separator)
+
+
+def _find_plain_segments(data: bytes, start: int, separator: bytes) -> list[Span]:
+    """The same for a message as the standard has it: a carriage return after every segment, and
+    nothing else between them. Empty if it is not."""
+    if b"\n" in data or separator == b"\r":
+        return []
+    spans: list[Span] = []
+    for line in data[start:].split(b"\r"):
+        end = start + len(line)
+        if line:
+            if line[3:4] != separator or not SEGMENT.match(line) or line[-1:] in PADDING:
+                return []
+            spans.append(Span(start, end))
+        start = end + 1
+    return spans
 
 
 @dataclass(frozen=True, slots=True)

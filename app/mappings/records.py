@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from app.mappings.elements import Elements, no_elements
 from app.mappings.frame import Span
 from app.mappings.result_key import OrderNumbers
+from app.numerous import numerous
 
 Patient = Hashable | None
 """Whom a record is about: a key of the reader's own, the same as in `Read.claims`; None: nobody."""
@@ -39,7 +40,7 @@ class PatientRecord:
     birth_date: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Coding:
     """A code with the system as the site's dictionary names it (`99MRC`, `LN`)."""
 
@@ -52,7 +53,7 @@ NO_CODING = Coding()
 NO_NUMBERS = OrderNumbers()
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class ResultRecord:
     """One result. `span` is in bytes of the message.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from app.fhir import Json, Profile, Surroundings, check_profile, compile_profile
+from app.fhir import Json, Profile, Surroundings, compile_profile, meets_profile
 from app.trial.protocol_file import load_protocol
 from app.trial.study import build_study
 
@@ -57,7 +57,7 @@ def _meets(profile: Profile, resource: Json) -> bool:
     return (
         profile.type == resource["resourceType"]
         and all(CONSTRAINTS[each.key](resource) for each in profile.constraints)
-        and not check_profile(profile, resource)
+        and meets_profile(profile, resource)
     )
 
 

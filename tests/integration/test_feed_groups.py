@@ -32,8 +32,13 @@ from tests.feed_support import (
     Hospital,
     adt,
     hospital,
+    message,
+    msh,
+    obr,
+    obx,
     oml,
     oru,
+    pid,
     ras,
     site,
 )
@@ -70,6 +75,9 @@ def some_message(chance: random.Random, n: int) -> Sent:
         return HIS, oml(mrn=mrn, order=f"P-{order}", sent=hour)
     if kind == 3 and not n % 4:
         return HIS, adt("A40", mrn=MRN, merged=STRANGER, sent=hour)
+    if kind in (4, 5):
+        others = [obx("WBC^白细胞^99MRC", str(n), f4="2"), obx("HGB^血红蛋白^99MRC", "90", f4="3")]
+        return LIS, message(msh(f7=hour, f10="1"), pid(mrn), obr(order), obx(), *others)
     value = chance.choice(["20", "30", "200", "1O2"])
     unit = chance.choice(["10*9/L", "10*9/L", "10*3/uL", "parsecs"])
     letter = chance.choice("FFFPCWU")
@@ -149,7 +157,28 @@ async def test_messages_processed_together_end_as_if_they_had_come_one_by_one(
     assert max(waves) > 2
     for name, rows in one_by_one.items():
         assert grouped[name] == rows, name
-    assert {fact["outcome"] for fact in grouped["fact"]} >= {"stored", "quarantined", "waiting"}
+    assert {fact["outcome"] for fact in grouped["fact"]} >= {
+        *("stored", "quarantined", "waiting", "not-collected")
+    }
+
+
+async def test_messages_that_another_attempt_has_ended_meanwhile_go_one_by_one(
+    lab: Hospital, owner: asyncpg.Connection
+) -> None:
+    """A claim ran out, and the attempt it was for goes on as if it were the first."""
+    wbc = obx("WBC^白细胞^99MRC", "5.1", f4="2")
+    messages = [message(msh(f10=n), pid(), obr(f"L{n}"), obx(), wbc) for n in ("1", "2", "3")]
+    await keep_all(lab.feeds, [(LIS, data) for data in messages])
+    assert await lab.feeds.process_pending() == 3
+    before = await contents(lab.database)
+    await owner.execute(
+        "UPDATE feeds.processing SET state = 'pending', started = 0, finished = 0,"
+        " claimed_until = now() WHERE message_id <> 2"
+    )
+    assert await lab.feeds.process_pending() == 2
+    after = await contents(lab.database)
+    assert after == before
+    assert [fact["outcome"] for fact in after["fact"]] == ["stored", "not-collected"] * 3
 
 
 async def test_a_message_that_cannot_be_written_harms_no_other(

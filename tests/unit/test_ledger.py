@@ -13,7 +13,7 @@ from app.mappings.context import Context
 from app.mappings.facts import Source
 from app.mappings.formats.decoders import DECODERS
 from app.mappings.formats.decoding import map_message
-from app.mappings.formats.hl7v2 import er7
+from app.mappings.formats.hl7v2 import er7, fields
 from app.mappings.formats.hl7v2.er7 import Segment
 from app.mappings.formats.hl7v2.places import Place, parse_place
 from app.mappings.formats.hl7v2.reads import READS, find_reads
@@ -253,6 +253,7 @@ class Recording(Segment):
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, int, int, int]]]:
     monkeypatch.setattr(er7, "Segment", Recording)
+    monkeypatch.setattr(fields, "MAX_REMEMBERED", -1)
     Recording.asked.clear()
     yield Recording.asked
     Recording.asked.clear()

@@ -74,6 +74,13 @@ def test_a_message_that_could_not_be_mapped_goes_alone() -> None:
 
 
 def test_one_transaction_has_a_bound() -> None:
-    fact = map_bytes(oru(mrn=STRANGER), subjects=())[0]
-    assert admitted([fact] * MAX_FACTS, [fact]) == [True, False]
+    fact, other = map_bytes(oru(order="L1"))[0], map_bytes(oru(order="L2"))
+    assert fact.candidate is not None
+    assert admitted([fact] * MAX_FACTS, other) == [True, False]
     assert admitted([fact] * (MAX_FACTS + 1)) == [False]
+
+
+def test_facts_that_store_nothing_count_for_less() -> None:
+    fact, other = map_bytes(oru(mrn=STRANGER), subjects=())[0], map_bytes(oru(order="L2"))
+    assert admitted([fact] * MAX_FACTS, other) == [True, True]
+    assert admitted(*[[fact] * MAX_FACTS] * 5) == [True, True, True, True, False]

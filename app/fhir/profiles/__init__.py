@@ -2,7 +2,7 @@
 https://hl7.org/fhir/R4/profiling.html
 """
 
-from app.fhir.profiles.checking import check_profile
+from app.fhir.profiles.checking import check_profile, meets_profile
 from app.fhir.profiles.compilation import compile_profile
 from app.fhir.profiles.constraints import Rule, evaluate
 from app.fhir.profiles.record import Constraint, Profile, Surroundings
@@ -18,4 +18,5 @@ __all__ = [
     "claimed",
     "compile_profile",
     "evaluate",
+    "meets_profile",
 ]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from app.errors import Issue
@@ -16,12 +15,13 @@ from app.fhir.codec import dump_json, equal
 from app.fhir.lexical import LEXICAL
 from app.fhir.model import Json
 from app.fhir.profiles.record import Discriminator, Node, Profile
+from app.numerous import numerous
 
 _SHOWN = 200
 _LITERAL = re.compile(r"(?:https?://\S+?/)?([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/\S+)?")
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Value:
     """One value of an element: `held` None where only extensions are there. `type` of a choice."""
 
@@ -40,6 +40,14 @@ def check_profile(profile: Profile, resource: Json) -> list[Issue]:
         Issue(each.code, f"{each.diagnostics} (profile {profile.url})", each.expression)
         for each in _check_children(profile.root, root)
     ]
+
+
+def meets_profile(profile: Profile, resource: Json) -> bool:
+    """Whether `check_profile` finds nothing; it is not looked further than to the first thing."""
+    if resource.get("resourceType") != profile.type:
+        return False
+    root = Value(resource, profile.type)
+    return next(_check_children(profile.root, root), None) is None
 
 
 def _check_children(node: Node, parent: Value) -> Iterator[Issue]:

@@ -8,7 +8,8 @@ named rule, or *unexplained*. Paths and names of rules are told, values never.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -63,10 +64,12 @@ class Ledger:
 
 def build_ledger(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Ledger | None:
     """Counts and unexplained paths; None for a format that has no ledger, or unreadable bytes."""
-    entries = list_entries(read, facts, setting)
+    apart = _left_out(read, facts)
+    entries = list_entries(read, facts, setting, apart)
     if entries is None:
         return None
-    counts: dict[Kind, int] = {"mapped": 0, "carried": 0, "ignored": 0, "unexplained": 0}
+    ignored = sum(_count_leaves(segment) for segment in apart)
+    counts: dict[Kind, int] = {"mapped": 0, "carried": 0, "ignored": ignored, "unexplained": 0}
     paths: list[str] = []
     for entry in entries:
         verdict = entry[2]
@@ -76,8 +79,10 @@ def build_ledger(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Led
     return Ledger(**counts, paths=tuple(paths))
 
 
-def list_entries(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Found | None:
-    """Every leaf with its verdict, in the order of the message."""
+def list_entries(
+    read: Read, facts: Sequence[Fact], setting: FeedSetting, apart: Set[Segment] = frozenset()
+) -> Found | None:
+    """Every leaf with its verdict, in the order of the message; none of the segments `apart`."""
     content = read.content
     if content is None:
         return iter((Entry(str, (WHOLE,), ignored("quarantined"), read.span),))
@@ -86,7 +91,7 @@ def list_entries(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Fou
     if isinstance(content, CrfContent):
         return list_crf(content, facts, refused=read.failure is not None)
     if isinstance(content, Message):
-        return _list_message(content, read, facts, setting.ledger)
+        return _list_message(content, read, facts, setting.ledger, apart)
     if isinstance(content, Sheet):
         return _list_columns(content, read)
     if _is_json(content):
@@ -105,7 +110,32 @@ def _list_resources(
 # HL7 v2
 
 
-def _list_message(message: Message, read: Read, facts: Sequence[Fact], rules: LedgerRules) -> Found:
+def _left_out(read: Read, facts: Sequence[Fact]) -> Set[Segment]:
+    """The segments of which every leaf is ignored because of what became of their fact: of most
+    messages the most segments, and they need only be counted."""
+    if not isinstance(read.content, Message) or _verdict_of_all(read) is not None:
+        return frozenset()
+    ends = _ends(facts)
+    return {each for each in read.content.segments if ends.get(each.place) in LEFT_OUT}
+
+
+def _count_leaves(segment: Segment) -> int:
+    """How many entries `_Judge.segment` would list."""
+    marks = segment.separators
+    return len(_leaf_of(marks).findall(marks.field.join(segment.fields[1:])))
+
+
+@functools.lru_cache(maxsize=64)
+def _leaf_of(marks: Separators) -> re.Pattern[str]:
+    """What stands between two separators and is more than blanks."""
+    parts = (marks.field, marks.component, marks.repetition, marks.subcomponent)
+    signs = re.escape("".join(parts))
+    return re.compile(rf"[^{signs}\s][^{signs}]*")
+
+
+def _list_message(
+    message: Message, read: Read, facts: Sequence[Fact], rules: LedgerRules, apart: Set[Segment]
+) -> Found:
     judge = _Judge(_table_of(rules, *message.message_type), _told(message), _ends(facts))
     whole = _verdict_of_all(read)
     owner = ""
@@ -115,6 +145,8 @@ def _list_message(message: Message, read: Read, facts: Sequence[Fact], rules: Le
         name = segment.name
         if name == "NTE" and owner not in ("OBR", "OBX"):
             name = OTHER_NOTES
+        if segment in apart:
+            continue
         entries = judge.segment(segment, name)
         if whole is None or (segment.name == "MSH" and read.failure is None):
             yield from entries

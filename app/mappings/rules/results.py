@@ -6,6 +6,7 @@ Pure: the same records, dictionary and subjects give the same facts.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from app.mappings.parsing.values import (
     parse_value,
 )
 from app.mappings.reasons import Failure, Outcome, Reason
-from app.mappings.records import OrderRecord, ResultRecord
+from app.mappings.records import Coding, OrderRecord, ResultRecord
 from app.mappings.resources import (
     Quantity,
     Result,
@@ -51,6 +52,8 @@ INTERPRETATION_CODES = """
 """
 INTERPRETATIONS = frozenset(INTERPRETATION_CODES.split())
 NEGATIVE_WORDS = frozenset({"f", "false", "n", "no", "none", "0", "否", "nil"})
+MAX_REMEMBERED = 64
+"""Characters of a text of which it may be remembered whether it tells of clumps."""
 CLAUSE_END = re.compile(r"[,，;；。.\n、]")
 
 
@@ -122,7 +125,7 @@ def _map_result(ordinal: int, order: _Order, result: ResultRecord, context: Cont
     if isinstance(order.subject, Failure):
         fact = Fact(ordinal, place, span, order_token=order.token, elements=elements)
         return fact.failed(order.subject)
-    found = _find_test(result, order, context)
+    found = _find_test(result.codings, order.panel_name, context)
     test, code, system = (
         (None, _code(result), _system(result)) if isinstance(found, Failure) else found
     )
@@ -240,19 +243,31 @@ def _system(result: ResultRecord) -> str:
     return result.coding.system[:MAX_CODE_LENGTH]
 
 
+def is_left_out(codings: Sequence[Coding], panel: Coding, context: Context) -> bool:
+    """Whether the dictionary says of a result of this panel that it is not collected: then of its
+    record only place, codings, value type and text are asked for."""
+    name = context.site.panel(context.setting.name, panel.code, panel.system)
+    found = _find_test(codings, name, context)
+    return not isinstance(found, Failure) and found[0].role != "collected"
+
+
 def _find_test(
-    result: ResultRecord, order: _Order, context: Context
+    codings: Sequence[Coding], panel: str, context: Context
 ) -> tuple[TestEntry, str, str] | Failure:
     """The dictionary's entry for the coding that a result is known by."""
+    site, feed = context.site, context.setting.name
+    if len(codings) == 1 and codings[0].code:
+        code, system = codings[0].code, codings[0].system
+        test = site.find_test(feed, panel, code, system)
+        return (test, code, system) if test else UNMAPPED
     found = []
-    for coding in result.codings:
+    for coding in codings:
         code, system = coding.code, coding.system
-        test = context.site.find_test(context.setting.name, order.panel_name, code, system)
+        test = site.find_test(feed, panel, code, system)
         if code and test:
             found.append((test, code, system))
     if not found:
-        detail = "the site's dictionary has no such code in this panel"
-        return Failure(Reason.CODE_UNMAPPED, detail, Element.CODE)
+        return UNMAPPED
     if len({(test.analyte, test.role) for test, _, _ in found}) > 1:
         detail = "the codings mean different tests"
         return Failure(Reason.CODE_UNMAPPED, detail, Element.CODE)
@@ -263,6 +278,11 @@ def _rank(code: str, system: str) -> tuple[bool, bool, str, str]:
     """Which of the codings that the dictionary knows is part of the identity, in whatever order
     they are sent: a local one before LOINC, one with its system before one without."""
     return system == "LN", not system, system, code
+
+
+UNMAPPED = Failure(
+    Reason.CODE_UNMAPPED, "the site's dictionary has no such code in this panel", Element.CODE
+)
 
 
 # Status
@@ -417,12 +437,24 @@ def _is_positive(text: str, context: Context) -> bool:
 def _mentions_clumps(text: str, context: Context) -> bool:
     """Whether a clause names clumping without a negation before it."""
     words = context.site.words
+    if len(text) <= MAX_REMEMBERED:
+        return _short_text_names(text, words.clump, words.negation)
+    return _names(text, words.clump, words.negation)
+
+
+def _names(text: str, wanted: Sequence[str], negations: Sequence[str]) -> bool:
     for clause in CLAUSE_END.split(fold_word(text)):
-        for word in words.clump:
+        for word in wanted:
             before, found, _ = clause.partition(word)
-            if found and not _negates(before, words.negation):
+            if found and not _negates(before, negations):
                 return True
     return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _short_text_names(text: str, wanted: tuple[str, ...], negations: tuple[str, ...]) -> bool:
+    """The displays of a laboratory's codes are the same in all of its messages."""
+    return _names(text, wanted, negations)
 
 
 def _negates(before: str, negations: Sequence[str]) -> bool:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.errors import Category, SsciError
-from app.fhir import Change, Moment, Operation, Statement
+from app.fhir import Change, Copy, Moment, Operation, Statement, run_statement
 from app.mappings.facts import Fact, Source
 from app.mappings.formats.decoding import Acknowledgement
 from app.mappings.ledger.rows import ledger_statements
@@ -36,10 +36,9 @@ from app.mappings.working.processing import (
     settle_fact,
 )
 from app.mappings.working.quarantine import (
-    FactRows,
+    FreshRows,
     Settled,
     build_fact_rows,
-    fresh_row,
     write_fact_rows,
 )
 from app.mappings.working.turns import Turns
@@ -69,14 +68,14 @@ class Part:
     source: Source
     facts: Sequence[Fact]
     settled: list[Settled] = field(default_factory=list)
-    rows: FactRows = field(default_factory=FactRows)
+    rows: Sequence[Mapping[str, Any]] = ()
     told: Acknowledgement | None = None
 
     @property
     def ended(self) -> Ended:
         facts, ack = None, None
         if self.job.attempt == 1 and self.told is not None:
-            facts, ack = [fresh_row(row) for row in self.rows.facts], self.told.body
+            facts, ack = self.rows, self.told.body
         return Ended(self.settled, facts, ack)
 
 
@@ -179,7 +178,7 @@ async def _store(processor: Processor, parts: Sequence[Part]) -> None:
             name = provenance_id(processor.secret, part.source, part.facts)
             operations += build_operations(part.facts, run, part.source, name, processor.service)
 
-    def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement]:
+    def also(changes: Sequence[Change], moment: Moment) -> Sequence[Statement | Copy]:
         by_key = {(change.resource_type, change.id): change for change in changes}
         for part, run in zip(parts, runs, strict=True):
             check_run(run, by_key)
@@ -193,18 +192,20 @@ async def _store(processor: Processor, parts: Sequence[Part]) -> None:
         part.settled = [Settled(fact, fact.version) for fact in part.facts]
     async with processor.database.writing() as connection:
         for statement in _end(parts, datetime.now(UTC), processor.secret):
-            await connection.execute(statement.sql, *statement.rows[0])
+            await run_statement(connection, statement)
 
 
-def _end(parts: Sequence[Part], at: datetime, secret: bytes) -> list[Statement]:
+def _end(parts: Sequence[Part], at: datetime, secret: bytes) -> list[Statement | Copy]:
     """The rows of all facts, and the messages' ends."""
-    told = []
+    told, found = [], []
     for part in parts:
         job = part.job
         part.settled += reviews_of(job, len(part.settled))
-        part.rows = build_fact_rows(job.content.id, part.settled, part.source, at, secret)
+        given = job.content.id, part.settled, part.source, at, secret
+        found.append(build_fact_rows(*given))
+        part.rows = FreshRows(*given)
         part.told = acknowledge(job, [each.fact for each in part.settled])
         told.append(part.told)
-    rows = write_fact_rows([part.rows for part in parts])
+    rows = write_fact_rows(found)
     ledgers = ledger_statements([ledger_of(part.job, part.source, part.settled) for part in parts])
     return [*rows, *end_messages([part.job for part in parts], told, secret), *ledgers]

@@ -9,20 +9,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from functools import cached_property, lru_cache
+from typing import Any, Literal, overload
 
-from app.database import ReadConnection
-from app.fhir import Change, Statement
+from app.database import ReadConnection, copy_text
+from app.fhir import Change, Copy, Statement
 from app.mappings.facts import Fact, Source
 from app.mappings.forms import shown_code, shown_system
 from app.mappings.reasons import Failure, Outcome, Reason
+from app.mappings.subjects import Subject
 from app.mappings.working.decisions import Decision, fingerprint
+from app.numerous import numerous
 
 OPEN_OUTCOMES = frozenset({Outcome.QUARANTINED, Outcome.WAITING, Outcome.REVIEW})
 State = Literal["none", "open", "resolved", "dismissed"]
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Settled:
     """A fact with its end: outcome and, where something is stored under its id, the version."""
 
@@ -116,24 +119,100 @@ class FactRows:
 
     facts: Sequence[tuple[Any, ...]] = ()
     stored: Sequence[tuple[Any, ...]] = ()
+    plain: Sequence[str] = ()
 
 
 def build_fact_rows(
     message_id: int, settled: Sequence[Settled], source: Source, at: datetime, secret: bytes
 ) -> FactRows:
-    """The rows that tell what became of a message's facts."""
-    stored = [
+    """The rows that tell what became of a message's facts. At its first attempt it has none yet:
+    then those of facts that are not collected are lines for COPY."""
+    plain = plain_lines(message_id, settled, source, at) if source.attempt == 1 else {}
+    settled = [each for each in settled if each.fact.ordinal not in plain]
+    stored = _stored_rows(message_id, settled, source, at)
+    rows = [_row(message_id, each, source, at, secret) for each in settled]
+    return FactRows(rows, stored, list(plain.values()))
+
+
+def _stored_rows(
+    message_id: int, settled: Sequence[Settled], source: Source, at: datetime
+) -> list[tuple[Any, ...]]:
+    return [
         (each.fact.resource_id, message_id, _ordered(each.fact, source), at)
         for each in settled
         if each.fact.outcome is Outcome.STORED and (each.version or 0) >= 1
     ]
-    return FactRows([_row(message_id, each, source, at, secret) for each in settled], stored)
 
 
-def write_fact_rows(messages: Sequence[FactRows]) -> list[Statement]:
-    """The rows of all these messages, and the end of earlier failures that they replace."""
+LINES_AT_ONCE = 100
+"""How many lines are sent together: sending costs as much as some of them."""
+OF_FACT = ("ordinal", "byte_start", "byte_end", "place", "detail", "code", "system", "analyte")
+OF_MESSAGE = (
+    *("message_id", "feed", "outcome", "reviews", "waiting_keys", "ordered", "state", "attempt"),
+    *("mapping_version", "updated", "order_token", "subject"),
+)
+"""What a fact that is not collected has, and what it has of its message; all else is NULL."""
+
+
+def plain_lines(
+    message_id: int, settled: Sequence[Settled], source: Source, at: datetime
+) -> dict[int, str]:
+    """The rows of the facts that are not collected, by ordinal: most of most messages."""
+    fixed = copy_text(
+        *(message_id, source.feed, Outcome.NOT_COLLECTED.value, [], [], source.received, "none"),
+        *(source.attempt, source.mapping_version, at),
+    )
+    lines: dict[int, str] = {}
+    tails: dict[tuple[str, Subject | None], str] = {}
+    for fact in (each.fact for each in settled if _is_plain(each.fact)):
+        key = fact.order_token, fact.subject
+        if key not in tails:
+            number = fact.subject.number if fact.subject else None
+            tails[key] = f"{fixed}\t{copy_text(fact.order_token, number)}\n"
+        told = _told(fact.detail, _clean(fact.code), _clean(fact.system), fact.analyte)
+        span, place = fact.span, copy_text(fact.place)
+        lines[fact.ordinal] = (
+            f"{fact.ordinal}\t{span.start}\t{span.end}\t{place}\t{told}\t{tails[key]}"
+        )
+    return lines
+
+
+@lru_cache(maxsize=1024)
+def _told(detail: str, code: str, system: str, analyte: str) -> str:
+    """Of a test that is not collected, as COPY reads it: the dictionary has a few of them."""
+    return copy_text(detail, code, system, analyte)
+
+
+def _is_plain(fact: Fact) -> bool:
+    """Whether nothing but its place and code is known of a fact."""
+    return (
+        fact.outcome is Outcome.NOT_COLLECTED
+        and bool(fact.analyte)
+        and fact.candidate is None
+        and fact.reason is None
+        and fact.order is None
+        and fact.effective is None
+        and fact.version is None
+        and not (fact.field or fact.resource_id or fact.reviews or fact.waiting_keys)
+    )
+
+
+def write_fact_rows(messages: Sequence[FactRows]) -> list[Statement | Copy]:
+    """The rows of all these messages, and the end of earlier failures that they replace.
+
+    COPY fails where another attempt has come to an end meanwhile: the messages then go one by one.
+    """
     facts = [row for each in messages for row in each.facts]
     stored = [row for each in messages for row in each.stored]
+    plain = [line for each in messages for line in each.plain]
+    pieces = ["".join(plain[n : n + LINES_AT_ONCE]) for n in range(0, len(plain), LINES_AT_ONCE)]
+    copies = [Copy("feeds.fact", (*OF_FACT, *OF_MESSAGE), pieces)] if plain else []
+    return [*copies, *_upserts(facts, stored)]
+
+
+def _upserts(
+    facts: Sequence[tuple[Any, ...]], stored: Sequence[tuple[Any, ...]]
+) -> list[Statement]:
     found = ((UPSERT, facts), (RESOLVE_EARLIER, stored))
     return [Statement(sql, [_columns(rows)]) for sql, rows in found if rows]
 
@@ -141,12 +220,46 @@ def write_fact_rows(messages: Sequence[FactRows]) -> list[Statement]:
 def fact_statements(
     message_id: int, settled: Sequence[Settled], source: Source, at: datetime, secret: bytes
 ) -> list[Statement]:
-    """The rows of a message's facts, and the end of earlier failures that they replace."""
-    return write_fact_rows([build_fact_rows(message_id, settled, source, at, secret)])
+    """The rows of a message's facts, also where it has some, and the end of earlier failures that
+    they replace."""
+    rows = [_row(message_id, each, source, at, secret) for each in settled]
+    return _upserts(rows, _stored_rows(message_id, settled, source, at))
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
     return tuple(list(column) for column in zip(*rows, strict=True))
+
+
+class FreshRows(Sequence[Mapping[str, Any]]):
+    """The rows of a message that had none before, as a listing gives them; made when they are
+    asked for."""
+
+    def __init__(
+        self,
+        message_id: int,
+        settled: Sequence[Settled],
+        source: Source,
+        at: datetime,
+        secret: bytes,
+    ) -> None:
+        self._given = message_id, settled, source, at, secret
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Mapping[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Mapping[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        return self._rows[index]
+
+    @cached_property
+    def _rows(self) -> list[Mapping[str, Any]]:
+        message_id, settled, source, at, secret = self._given
+        return [fresh_row(_row(message_id, each, source, at, secret)) for each in settled]
 
 
 def fresh_row(row: tuple[Any, ...]) -> Mapping[str, Any]:

@@ -12,15 +12,18 @@ from dataclasses import dataclass, field
 
 from app.mappings.facts import Candidate, Fact
 
-MAX_FACTS = 500
+MAX_FACTS = 320
 """Of one transaction: a long one would hold its locks and the event loop."""
+UNSTORED = 4
+"""So many facts that store nothing count as one that does."""
 PLAIN_COMPANIONS = frozenset({"DiagnosticReport", "Specimen"})
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """What the facts of a message are about. `plain`: laboratory results and no more. `alone`: it
-    changes who a patient number means, or is too long."""
+    """What the facts of a message are about. `facts`: their number, as far as it is work. `plain`:
+    laboratory results and no more. `alone`: it changes who a patient number means, or is too long.
+    """
 
     facts: int
     ids: frozenset[str]
@@ -35,7 +38,7 @@ def touched_by(facts: Sequence[Fact] | None) -> Touched:
         return Touched(0, frozenset(), frozenset(), plain=False, alone=True)
     stored = [fact for fact in facts if fact.candidate is not None]
     return Touched(
-        len(facts),
+        len(stored) + (len(facts) - len(stored)) // UNSTORED,
         frozenset(id for fact in facts for id in _ids(fact)),
         frozenset(fact.subject.number for fact in stored if fact.subject is not None),
         all(_is_plain(fact) for fact in stored),

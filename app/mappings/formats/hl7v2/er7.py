@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from app.mappings.formats.charset import Charset, choose_charset
 from app.mappings.frame import Span, find_segments
+from app.numerous import numerous
 
 HEX_RUN = re.compile(r"[0-9A-Fa-f]*")
 MAX_REPETITIONS = 200
@@ -33,7 +34,7 @@ class Separators:
     subcomponent: str = "&"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@numerous(frozen=True, slots=True, eq=False)
 class Segment:
     """One segment: `number` counts those of its name, `span` is in bytes of the message.
 
@@ -65,20 +66,25 @@ class Segment:
     ) -> str:
         """One component (or subcomponent) with escapes resolved and outer blanks removed."""
         raw = self.fields[field] if field < len(self.fields) else ""
+        if not raw:
+            return ""
         separator = self.separators.repetition
         if separator and separator in raw:
             found = raw.split(separator)
             raw = found[repetition - 1] if repetition <= len(found) else ""
         elif repetition > 1:
             return ""
-        return self.part(raw, component, subcomponent) if raw else ""
+        return self.part(raw, component, subcomponent)
 
     def part(self, repetition: str, component: int, subcomponent: int = 0) -> str:
         """One component of a repetition given as sent."""
-        found = _pick(repetition, self.separators.component, component)
+        marks = self.separators
+        found = _pick(repetition, marks.component, component)
         if subcomponent:
-            found = _pick(found, self.separators.subcomponent, subcomponent)
-        return unescape(found, self.separators, self.codec).strip() if found else ""
+            found = _pick(found, marks.subcomponent, subcomponent)
+        if marks.escape in found:
+            found = unescape(found, marks, self.codec)
+        return found.strip()
 
     def whole(self, raw: str) -> str:
         """A field or repetition taken as one text, escapes resolved."""

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
-from app.mappings.formats.hl7v2.er7 import Segment
+from app.mappings.formats.hl7v2.er7 import Segment, Separators
+from app.mappings.frame import Span
 from app.mappings.records import Coding
 
 DELETED = '""'
+MAX_REMEMBERED = 200
+NOWHERE = Span(0, 0)
 
 
 def read_codings(segment: Segment, field: int) -> tuple[Coding, ...]:
     """The coding of a coded element (CE, CWE) and, if there is one, the alternate."""
+    raw = segment.raw(field)
+    if len(raw) <= MAX_REMEMBERED:
+        return _read_short_codings(raw, segment.separators, segment.codec)
+    return _read_codings(segment, field)
+
+
+@functools.lru_cache(maxsize=2048)
+def _read_short_codings(raw: str, separators: Separators, codec: str) -> tuple[Coding, ...]:
+    """The codes of a laboratory are the same in all of its messages."""
+    return _read_codings(Segment("", 0, NOWHERE, ("", raw), separators, codec), 1)
+
+
+def _read_codings(segment: Segment, field: int) -> tuple[Coding, ...]:
     first = Coding(segment.text(field), segment.text(field, 3), segment.text(field, 2))
     other = segment.text(field, 4)
     if not other:

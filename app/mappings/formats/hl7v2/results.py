@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 
 from app.mappings.context import Context, Resolutions
@@ -14,7 +14,7 @@ from app.mappings.formats.hl7v2.groups import OrderGroup, ResultGroup, group_res
 from app.mappings.formats.hl7v2.patients import name_field, patient_elements
 from app.mappings.records import NO_CODING, Coding, OrderRecord, ResultRecord
 from app.mappings.result_key import OrderNumbers
-from app.mappings.rules.results import map_orders
+from app.mappings.rules.results import is_left_out, map_orders
 
 OBX_ELEMENTS: Elements = MappingProxyType(
     {
@@ -33,27 +33,36 @@ OBX_ELEMENTS: Elements = MappingProxyType(
 
 def map_results(message: Message, context: Context, subjects: Resolutions) -> list[Fact]:
     """A fact per OBX, and one per OBR that has none; [] if the message has neither."""
-    return map_orders(read_orders(message), context, subjects)
+
+    def is_brief(codings: Sequence[Coding], panel: Coding) -> bool:
+        return is_left_out(codings, panel, context)
+
+    return map_orders(read_orders(message, is_brief), context, subjects)
 
 
-def read_orders(message: Message) -> list[OrderRecord]:
+IsBrief = Callable[[Sequence[Coding], Coding], bool]
+"""Whether of a result with these codings in this panel no more is asked for than `_brief` reads."""
+
+
+def read_orders(message: Message, is_brief: IsBrief) -> list[OrderRecord]:
     sent = message.header.text(7)
-    return [_read_order(group, sent) for group in group_results(message)]
+    return [_read_order(group, sent, is_brief) for group in group_results(message)]
 
 
-def _read_order(group: OrderGroup, sent: str) -> OrderRecord:
+def _read_order(group: OrderGroup, sent: str, is_brief: IsBrief) -> OrderRecord:
     obr = group.obr
     head = obr or next((each.obx for each in group.results), None) or group.specimens[0]
     collected, where = _collected(group)
     elements = {**OBX_ELEMENTS, **patient_elements(group.pid), Element.ORDER_TIME: where}
+    panel = _panel(obr)
     return OrderRecord(
         head.place,
         head.span,
         group.pid,
         MappingProxyType(elements),
         _read_numbers(group),
-        _panel(obr),
-        tuple(_read_result(each, elements) for each in group.results),
+        panel,
+        tuple(_read_result(each, elements, panel, is_brief) for each in group.results),
         tuple(_text_of(note, 3) for note in group.notes),
         is_report=obr is not None,
         status=obr.text(25) if obr else "",
@@ -101,14 +110,19 @@ def _entity(segment: Segment, field: int) -> str:
     return f"{raw}^{namespace}" if raw and namespace else raw
 
 
-def _read_result(group: ResultGroup, elements: Elements) -> ResultRecord:
+def _read_result(
+    group: ResultGroup, elements: Elements, panel: Coding, is_brief: IsBrief
+) -> ResultRecord:
     obx = group.obx
+    codings = read_codings(obx, 3)
+    if is_brief(codings, panel):
+        return _brief(obx, elements, codings)
     repetitions = [item for item in obx.repetitions(5) if item.strip()]
     return ResultRecord(
         obx.place,
         obx.span,
         elements,
-        read_codings(obx, 3),
+        codings,
         obx.text(4),
         obx.text(2),
         _components(obx, repetitions),
@@ -121,6 +135,18 @@ def _read_result(group: ResultGroup, elements: Elements) -> ResultRecord:
         collected=obx.text(14),
         analysed=obx.text(19),
         notes=tuple(_text_of(note, 3) for note in group.notes),
+    )
+
+
+def _brief(obx: Segment, elements: Elements, codings: tuple[Coding, ...]) -> ResultRecord:
+    """What is asked of a result that is not collected: also whether it tells of clumps."""
+    return ResultRecord(
+        obx.place,
+        obx.span,
+        elements,
+        codings,
+        value_type=obx.text(2),
+        value_text=_text_of(obx, 5).strip(),
     )
 
 
