@@ -305,7 +305,7 @@ def project_treatment(resource: Json, context: Context) -> Values | None:
         "status": text(resource.get("status")) or "unknown",
         "amount": number(member(quantity, "value")),
         "unit": text(member(quantity, "code")) or text(member(quantity, "unit")),
-        "daily_mg": _daily(milligrams, member(dosage.get("timing"), "repeat")),
+        "daily_mg": _daily(milligrams, dosage),
         "prednisone_mg": number(member(worth, "value")),
         **_clinical(_treated(resource, dosage, context)),
     }
@@ -343,8 +343,12 @@ def _dose_quantity(dosage: Json) -> Any:
     return next((each["doseQuantity"] for each in rates if "doseQuantity" in each), None)
 
 
-def _daily(milligrams: Decimal | None, repeat: object) -> Decimal | None:
-    """mg a day of a dose that is repeated; None where its rhythm is not told in days."""
+def _daily(milligrams: Decimal | None, dosage: Json) -> Decimal | None:
+    """mg a day of a dose that is repeated; None where its rhythm is not told in days, and of one
+    that is taken as needed or a number of times."""
+    repeat = member(dosage.get("timing"), "repeat")
+    if dosage.get("asNeededBoolean") or member(repeat, "count") is not None:
+        return None
     frequency, period = number(member(repeat, "frequency")), number(member(repeat, "period"))
     if milligrams is None or frequency is None or not period or period < 0:
         return None

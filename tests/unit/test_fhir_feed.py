@@ -46,6 +46,7 @@ from tests.fhir_feed_support import (
     observation,
     patient,
     prescription,
+    quantity,
     report,
 )
 
@@ -457,6 +458,129 @@ def test_a_timing_is_kept_whole_or_the_prescription_is_quarantined(repeat, kept)
         assert instruction["timing"] == {"repeat": repeat}
     else:
         assert fact.field == "MedicationRequest.dosageInstruction.timing"
+
+
+MG = quantity("2", "mg")
+UPPER = MG | {"comparator": "<"}
+
+
+def instructed(**dosage: Any) -> dict[str, Any]:
+    told = prescription()
+    told["dosageInstruction"][0] |= dosage
+    return told
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        administration(dosage={"dose": UPPER}),
+        instructed(doseAndRate=[{"doseQuantity": UPPER}]),
+        instructed(doseAndRate=[{"doseRange": {"low": MG, "high": UPPER}}]),
+        instructed(doseAndRate=[{"doseRange": {"low": MG | {"comparator": ">="}, "high": MG}}]),
+        instructed(doseAndRate=[{"doseRange": {"high": MG}}]),
+        instructed(doseAndRate=[{"doseRange": {"low": MG}}]),
+        instructed(doseAndRate=[{"doseRange": {"low": quantity("1", "mg"),
+                                               "high": quantity("2", "g")}}]),
+    ],
+)  # fmt: skip
+def test_a_dose_of_which_a_bound_is_told_is_quarantined(resource):
+    fact = fact_of(resource, feed=HIS)
+    assert fact.reason is Reason.VALUE_UNPARSABLE
+    assert fact.field in ("MedicationAdministration.dosage.dose",
+                          "MedicationRequest.dosageInstruction.doseAndRate")  # fmt: skip
+    assert fact.candidate is None
+
+
+DAILY = {"frequency": 1, "period": 1, "periodUnit": "d"}
+
+
+@pytest.mark.parametrize(
+    "timing",
+    [
+        {"repeat": DAILY | {"when": ["ACM"], "offset": 30}},
+        {"repeat": DAILY | {"timeOfDay": ["08:00:00", "20:00:00"]}},
+        {"repeat": DAILY | {"duration": 2, "durationMax": 3, "durationUnit": "h"}},
+        {"repeat": DAILY | {"boundsDuration": quantity("14", "d")}},
+        {"repeat": DAILY | {"boundsRange": {"low": quantity("1", "wk"),
+                                            "high": quantity("2", "wk")}}},
+        {"repeat": DAILY | {"count": 1, "countMax": 3}},
+        {"repeat": {"when": ["HS"]}},
+        {"event": ["2019-03-14T08:00:00+08:00", "2019-03-15"]},
+    ],
+)  # fmt: skip
+def test_when_a_medicine_is_to_be_taken_is_kept_as_it_is_told(timing):
+    (instruction,) = resource_of(fact_of(instructed(timing=timing), feed=HIS))["dosageInstruction"]
+    assert instruction["timing"] == timing
+
+
+def test_what_is_taken_as_needed_keeps_how_often_it_may_be():
+    told = instructed(asNeededBoolean=True)
+    (instruction,) = resource_of(fact_of(told, feed=HIS))["dosageInstruction"]
+    assert instruction["timing"] == {"repeat": DAILY}
+    assert instruction["asNeededBoolean"] is True
+
+
+def test_rates_and_greatest_doses_are_kept_and_no_extension_with_them():
+    ratio = {"numerator": MG, "denominator": quantity("1", "d")}
+    limits = {"maxDosePerPeriod": ratio, "maxDosePerAdministration": MG, "maxDosePerLifetime": MG}
+    extended = {**MG, "extension": [{"url": "http://example.org/x", "valueString": "y"}]}
+    told = instructed(doseAndRate=[{"doseQuantity": MG, "rateQuantity": extended}], **limits)
+    (instruction,) = resource_of(fact_of(told, feed=HIS))["dosageInstruction"]
+    assert instruction["doseAndRate"][0]["rateQuantity"] == MG
+    assert {key: instruction[key] for key in limits} == limits
+
+
+def test_a_time_that_is_none_quarantines_the_prescription():
+    fact = fact_of(instructed(timing={"event": ["tomorrow"]}), feed=HIS)
+    assert fact.reason is Reason.TIME_INVALID
+    assert fact.field == "MedicationRequest.dosageInstruction.timing"
+
+
+MODIFIER = {"modifierExtension": [{"url": "http://example.org/not", "valueBoolean": True}]}
+
+
+@pytest.mark.parametrize(
+    ("resource", "place"),
+    [
+        (instructed(**MODIFIER), "dosageInstruction.modifierExtension"),
+        (instructed(timing={"repeat": DAILY} | MODIFIER),
+         "dosageInstruction.timing.modifierExtension"),
+        (administration(dosage={"dose": MG} | MODIFIER), "dosage.modifierExtension"),
+        (observation(referenceRange=[{"text": "1-2"} | MODIFIER]),
+         "referenceRange.modifierExtension"),
+        (observation(contained=[{"resourceType": "Specimen", "id": "S"} | MODIFIER]),
+         "contained.modifierExtension"),
+        (observation(contained=[{"resourceType": "Specimen", "implicitRules": "urn:x"}]),
+         "contained.implicitRules"),
+        (observation(component=[{"T000000009": MODIFIER}]), "component.*.modifierExtension"),
+    ],
+)  # fmt: skip
+def test_a_modifier_at_any_depth_quarantines_its_entry(resource, place):
+    fact = fact_of(resource, feed=HIS)
+    assert (fact.outcome, fact.reason) == (Outcome.QUARANTINED, Reason.FHIR_INVALID)
+    assert fact.field == f"{resource['resourceType']}.{place}"
+
+
+def test_a_modifier_whose_name_is_written_with_escapes_is_found():
+    data = bundle(patient(), instructed(**MODIFIER)).replace(b"modifierE", b"modifier\\u0045")
+    facts = {each.place: each for each in map_bytes(data, HIS, format="fhir")}
+    assert facts["entry[1]"].reason is Reason.FHIR_INVALID
+
+
+def test_a_medicine_with_a_modifier_is_not_the_medicine_of_what_refers_to_it():
+    medication = {"resourceType": "Medication", "id": "X", "code": concept(CODES, "SIR1")}
+    told = administration(medicationReference={"reference": "Medication/X"})
+    del told["medicationCodeableConcept"]
+    facts = facts_of(patient(), told, medication | MODIFIER, feed=HIS)
+    assert facts["entry[1]"].reason is Reason.CODE_UNMAPPED
+    assert facts["entry[2]"].reason is Reason.FHIR_INVALID
+
+
+def test_a_patient_with_a_modifier_is_nobodys_number():
+    facts = facts_of(patient() | MODIFIER, observation())
+    assert facts["entry[0]"].reason is Reason.FHIR_INVALID
+    assert facts["entry[1]"].candidate is None
+    assert facts["entry[1]"].outcome is Outcome.WAITING
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,9 @@ def read_amount(
     """An amount of a medication in its unit; tablets only where the dictionary knows their
     strength."""
     value = parse_text(amount, {})
-    if not isinstance(value, Number) or value.comparator or value.flag:
+    if isinstance(value, Number) and value.comparator:
+        return Failure(Reason.VALUE_UNPARSABLE, "a bound is no amount", Element.AMOUNT)
+    if not isinstance(value, Number) or value.flag:
         return Failure(Reason.VALUE_UNPARSABLE, "the amount is no number", Element.AMOUNT)
     unit = _dose_unit(unit_text, medication, context)
     if isinstance(unit, Failure):

@@ -62,6 +62,20 @@ ROUTES: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Rhythm:
+    """What a source that speaks FHIR tells beyond a repeat pattern, in FHIR's elements: single
+    times (as sent), Timing.repeat, rates, greatest doses."""
+
+    events: tuple[str, ...] = ()
+    repeat: Json = field(default_factory=dict)
+    rate: Json = field(default_factory=dict, repr=False)
+    limits: Json = field(default_factory=dict, repr=False)
+
+
+NO_RHYTHM = Rhythm()
+
+
+@dataclass(frozen=True, slots=True)
 class DoseLine:
     """One line of a regimen: how much, how often, from when to when; texts as sent."""
 
@@ -71,6 +85,7 @@ class DoseLine:
     frequency: str = ""
     start: str = ""
     end: str = ""
+    rhythm: Rhythm = NO_RHYTHM
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +238,27 @@ def _read_line(line: DoseLine, medication: MedicationEntry, context: Context) ->
     dose = _read_dose(line, medication, context)
     if isinstance(dose, Failure):
         return dose
-    repeat = {**bounds, **_repeat(frequency)}
-    told: Json = {"timing": {"repeat": repeat}} if repeat else {}
+    events = _read_events(line, context)
+    if isinstance(events, Failure):
+        return events
+    repeat = {**bounds, **line.rhythm.repeat, **_repeat(frequency)}
+    timing = {**events, **({"repeat": repeat} if repeat else {})}
+    told: Json = {"timing": timing} if timing else {}
     if frequency is not None and frequency.as_needed:
         told["asNeededBoolean"] = True
-    return {**told, **dose}
+    rates = {**dose, **line.rhythm.rate}
+    return {**told, **({"doseAndRate": [rates]} if rates else {}), **line.rhythm.limits}
+
+
+def _read_events(line: DoseLine, context: Context) -> Json | Failure:
+    """The single times at which it is to be taken."""
+    found = []
+    for text in line.rhythm.events:
+        time = parse_time(text, context.setting.zone, Element.START)
+        if isinstance(time, Failure):
+            return time
+        found += [time.text] if time else []
+    return {"event": found} if found else {}
 
 
 def _repeat(frequency: Frequency | None) -> Json:
@@ -272,6 +303,6 @@ def _read_dose(line: DoseLine, medication: MedicationEntry, context: Context) ->
     if not amounts:
         return {}
     if len(amounts) == 1 or amounts[0].canonical == amounts[1].canonical:
-        return {"doseAndRate": [{"doseQuantity": build_dose(amounts[0])}]}
+        return {"doseQuantity": build_dose(amounts[0])}
     low, high = sorted(amounts, key=lambda each: each.canonical)
-    return {"doseAndRate": [{"doseRange": {"low": build_dose(low), "high": build_dose(high)}}]}
+    return {"doseRange": {"low": build_dose(low), "high": build_dose(high)}}

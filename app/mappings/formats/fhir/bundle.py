@@ -15,6 +15,7 @@ from typing import Any
 from app.errors import SsciError
 from app.fhir import Json, parse_json
 from app.mappings.formats.fhir.shapes import SHAPES, TEXT, find_wrong
+from app.mappings.formats.json.leaves import MAX_NAME, NAME
 from app.mappings.formats.json.spans import Broken, find_items, find_members
 from app.mappings.frame import Span
 from app.mappings.reasons import Failure, Reason
@@ -164,7 +165,47 @@ def _read_resource(data: bytes, place: str, span: Span) -> Entry:
         failure = Failure(Reason.FHIR_INVALID, "another JSON type than R4 gives this element")
         known = {"resourceType": kind} if isinstance(kind, str) else {}
         return Entry(place, span, known, failure=failure, wrong=wrong)
-    return Entry(place, span, resource)
+    return _refuse_modified(Entry(place, span, resource), data)
+
+
+def _refuse_modified(entry: Entry, data: bytes) -> Entry:
+    """What changes the meaning of a resource that is read must be understood, or it is not read.
+    https://hl7.org/fhir/R4/extensibility.html#modifierExtension"""
+    text = data[entry.span.start : entry.span.end]
+    if entry.type not in SHAPES or not any(each in text for each in MODIFIERS):
+        return entry
+    place = find_modifier(entry.resource, entry.type)
+    if place is None:
+        return entry
+    failure = Failure(Reason.FHIR_INVALID, "a modifier that is not understood")
+    known = {"resourceType": entry.type}
+    return Entry(entry.place, entry.span, known, failure=failure, wrong=place)
+
+
+MODIFIERS = (b"modifierExtension", b"implicitRules", b"\\u")
+"""How the bytes show that there may be one; a name may be written with escapes."""
+
+
+def find_modifier(resource: Json, kind: str) -> str | None:
+    """The FHIRPath-like name of the first modifier extension, at whatever depth, or of implicit
+    rules; names that are not spelled like an element's are shown as `*`."""
+    waiting: list[tuple[Any, str]] = [(resource, kind)]
+    while waiting:
+        value, path = waiting.pop()
+        if isinstance(value, list):
+            waiting += [(each, path) for each in reversed(value)]
+        elif isinstance(value, dict):
+            if value.get("modifierExtension"):
+                return f"{path}.modifierExtension"
+            if "resourceType" in value and "implicitRules" in value:
+                return f"{path}.implicitRules"
+            below = [(each, f"{path}.{_show(key)}") for key, each in value.items()]
+            waiting += reversed(below)
+    return None
+
+
+def _show(key: str) -> str:
+    return key if len(key) <= MAX_NAME and NAME.fullmatch(key) else "*"
 
 
 def _find_wrong_contained(resource: Json, kind: str) -> str | None:

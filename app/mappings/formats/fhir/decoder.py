@@ -152,23 +152,16 @@ def _settle_early(entry: Entry) -> Fact | None:
     if entry.type not in RESULTS and entry.type not in MAPPERS:
         failure = Failure(Reason.UNSUPPORTED_TYPE, "no resource type that this feed takes")
         return replace(fact.failed(failure), field="resourceType")
-    return _settle_modified(fact, entry)
+    return _settle_unwanted(fact, entry)
 
 
 def _show(method: str) -> str:
     return method if method in ("GET", "HEAD", "DELETE", "PATCH") else "this method"
 
 
-def _settle_modified(fact: Fact, entry: Entry) -> Fact | None:
-    """What changes the meaning of a resource must be understood, or it is not mapped.
-    https://hl7.org/fhir/R4/extensibility.html#modifierExtension"""
+def _settle_unwanted(fact: Fact, entry: Entry) -> Fact | None:
+    """Orders that are none, or are none yet."""
     resource = entry.resource
-    components = resource.get("component", []) if entry.type == "Observation" else []
-    parts = [resource, *components]
-    if "implicitRules" in resource or any(part.get("modifierExtension") for part in parts):
-        detail = "a modifier that is not understood"
-        failure = Failure(Reason.FHIR_INVALID, detail)
-        return replace(fact.failed(failure), field=f"{entry.type}.modifierExtension")
     if entry.type in ("MedicationRequest", "ServiceRequest"):
         if resource.get("doNotPerform"):
             return fact.settled(Outcome.NOT_RECORDED, "an order not to do something")

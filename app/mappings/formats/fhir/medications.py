@@ -17,6 +17,7 @@ from app.mappings.facts import Fact
 from app.mappings.formats.fhir.bundle import Document, Entry
 from app.mappings.formats.fhir.patients import find_patient
 from app.mappings.formats.fhir.results import sound_entries
+from app.mappings.formats.fhir.shapes import LIMITS, RATES, REPEAT, copy_told
 from app.mappings.formats.fhir.values import (
     codes_of,
     merge_numbers,
@@ -27,13 +28,18 @@ from app.mappings.formats.fhir.values import (
     read_time,
     read_unit,
     read_updated,
-    write_number,
+    write_quantity,
 )
 from app.mappings.parsing.times import parse_time
 from app.mappings.reasons import Failure
 from app.mappings.records import Coding, DoseRecord
 from app.mappings.rules.administrations import map_doses
-from app.mappings.rules.prescriptions import DoseLine, PrescriptionRecord, map_prescriptions
+from app.mappings.rules.prescriptions import (
+    DoseLine,
+    PrescriptionRecord,
+    Rhythm,
+    map_prescriptions,
+)
 from app.mappings.rules.requests import RequestRecord
 
 DOSE_PLACES: Elements = MappingProxyType(
@@ -121,7 +127,7 @@ def _read_dose(entry: Entry, document: Document, context: Context) -> DoseRecord
         _read_medication(entry, document, context),
         start,
         end,
-        write_number(dose.get("value")),
+        write_quantity(dose),
         read_unit(dose),
         COMPLETIONS.get(status, status),
         "D" if status == WITHDRAWN else "A",
@@ -216,7 +222,16 @@ def _read_line(dosage: Json) -> DoseLine:
     bounds = dosage.get("timing", {}).get("repeat", {}).get("boundsPeriod", {})
     amount, most, unit = _read_amount(dosage)
     start, end = (read_time(bounds.get(key, "")) for key in ("start", "end"))
-    return DoseLine(amount, most, unit, _frequency(dosage), start, end)
+    told = (_frequency(dosage), start, end)
+    return DoseLine(amount, most, unit, *told, _read_rhythm(dosage))
+
+
+def _read_rhythm(dosage: Json) -> Rhythm:
+    timing, rates = dosage.get("timing", {}), dosage.get("doseAndRate", [])
+    events = tuple(read_time(each) for each in timing.get("event", []))
+    repeat = copy_told(timing.get("repeat", {}), REPEAT)
+    rate = copy_told(rates[0], RATES) if rates else {}
+    return Rhythm(events, repeat, rate, copy_told(dosage, LIMITS))
 
 
 def _read_amount(dosage: Json) -> tuple[str, str, str]:
@@ -226,9 +241,20 @@ def _read_amount(dosage: Json) -> tuple[str, str, str]:
     rate = rates[0] if rates else {}
     if "doseQuantity" in rate:
         quantity = rate["doseQuantity"]
-        return write_number(quantity.get("value")), "", read_unit(quantity)
-    low, high = (rate.get("doseRange", {}).get(end, {}) for end in ("low", "high"))
-    return write_number(low.get("value")), write_number(high.get("value")), read_unit(low or high)
+        return write_quantity(quantity), "", read_unit(quantity)
+    return _read_range(rate.get("doseRange", {}))
+
+
+def _read_range(told: Json) -> tuple[str, str, str]:
+    """From the least to the most in one unit; with one end alone it is a bound, as `<=2`."""
+    low, high = (told.get(end, {}) for end in ("low", "high"))
+    units = {unit for unit in (read_unit(low), read_unit(high)) if unit}
+    least, most = write_quantity(low), write_quantity(high)
+    if len(units) > 1:
+        return SEVERAL, "", ""
+    if bool(least) != bool(most):
+        least, most = f">={least}" if least else f"<={most}", ""
+    return least, most, next(iter(units), "")
 
 
 def _frequency(dosage: Json) -> str:

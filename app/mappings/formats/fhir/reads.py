@@ -183,13 +183,28 @@ def _administration() -> dict[str, Use]:
         **dict(_uses(key, "identifier", NUMBER)),
         **dict(_uses(key, "request", REFERRED_TYPED)),
         "status": Use("state", f"{made}.status"),
-        **dict(_uses(Use("content", f"{made}.dosage.dose"), "dosage.dose", AMOUNT)),
+        **dict(_uses(Use("content", f"{made}.dosage.dose"), "dosage.dose", QUANTITY)),
     }
 
 
+RANGE = tuple(f"{end}.{part}" for end in ("low", "high") for part in QUANTITY)
+RATIO = tuple(f"{end}.{part}" for end in ("numerator", "denominator") for part in QUANTITY)
 REPEAT = (
     *("count", "frequency", "frequencyMax", "period", "periodMax", "periodUnit", "dayOfWeek"),
+    *("countMax", "duration", "durationMax", "durationUnit", "timeOfDay", "when", "offset"),
     *("boundsPeriod.start", "boundsPeriod.end"),
+    *(f"boundsDuration.{part}" for part in QUANTITY),
+    *(f"boundsRange.{part}" for part in RANGE),
+)
+DOSES = (
+    *(f"{name}.{part}" for name in ("doseQuantity", "rateQuantity") for part in QUANTITY),
+    *(f"{name}.{part}" for name in ("doseRange", "rateRange") for part in RANGE),
+    *(f"rateRatio.{part}" for part in RATIO),
+)
+LIMITS = (
+    *(f"maxDosePerPeriod.{part}" for part in RATIO),
+    *(f"maxDosePerAdministration.{part}" for part in QUANTITY),
+    *(f"maxDosePerLifetime.{part}" for part in QUANTITY),
 )
 
 
@@ -207,9 +222,9 @@ def _prescription() -> dict[str, Use]:
         **dict(_uses(timing, f"{source}.timing.repeat", REPEAT)),
         f"{source}.asNeededBoolean": timing,
         **dict(_uses(timing, f"{source}.asNeededCodeableConcept", CONCEPT)),
-        **dict(_uses(dose, f"{source}.doseAndRate.doseQuantity", AMOUNT)),
-        **dict(_uses(dose, f"{source}.doseAndRate.doseRange.low", AMOUNT)),
-        **dict(_uses(dose, f"{source}.doseAndRate.doseRange.high", AMOUNT)),
+        f"{source}.timing.event": timing,
+        **dict(_uses(dose, f"{source}.doseAndRate", DOSES)),
+        **dict(_uses(Use("content", dosage), source, LIMITS)),
     }
 
 

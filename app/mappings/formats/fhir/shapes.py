@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from app.fhir import is_number
+from app.fhir import Json, is_number
 
 TEXT = "a text"
 NUMBER = "a number"
@@ -53,6 +53,31 @@ EFFECTIVE = {
     "effectivePeriod": PERIOD,
 }
 MEDICATION = {"medicationCodeableConcept": CONCEPT, "medicationReference": REFERENCE}
+RATES = {"rateRatio": RATIO, "rateRange": RANGE, "rateQuantity": QUANTITY}
+LIMITS = {
+    "maxDosePerPeriod": RATIO,
+    "maxDosePerAdministration": QUANTITY,
+    "maxDosePerLifetime": QUANTITY,
+}
+REPEAT = {
+    "boundsDuration": QUANTITY,
+    "boundsRange": RANGE,
+    "count": NUMBER,
+    "countMax": NUMBER,
+    "duration": NUMBER,
+    "durationMax": NUMBER,
+    "durationUnit": TEXT,
+    "frequency": NUMBER,
+    "frequencyMax": NUMBER,
+    "period": NUMBER,
+    "periodMax": NUMBER,
+    "periodUnit": TEXT,
+    "dayOfWeek": [TEXT],
+    "timeOfDay": [TEXT],
+    "when": [TEXT],
+    "offset": NUMBER,
+}
+"""All of a rhythm but the period it is bound by."""
 DOSAGE = {
     "text": TEXT,
     "asNeededBoolean": TRUTH,
@@ -61,18 +86,10 @@ DOSAGE = {
     "timing": {
         "code": CONCEPT,
         "event": [TEXT],
-        "repeat": {
-            "boundsPeriod": PERIOD,
-            "count": NUMBER,
-            "frequency": NUMBER,
-            "frequencyMax": NUMBER,
-            "period": NUMBER,
-            "periodMax": NUMBER,
-            "periodUnit": TEXT,
-            "dayOfWeek": [TEXT],
-        },
+        "repeat": {"boundsPeriod": PERIOD, **REPEAT},
     },
-    "doseAndRate": [{"doseQuantity": QUANTITY, "doseRange": RANGE}],
+    "doseAndRate": [{"doseQuantity": QUANTITY, "doseRange": RANGE, **RATES}],
+    **LIMITS,
 }
 
 SHAPES: Mapping[str, Shape] = MappingProxyType(
@@ -188,6 +205,17 @@ def find_wrong(value: Any, shape: Shape, path: str) -> str | None:
     told = ((key, value[key]) for key in shape if key in value)
     found = (find_wrong(each, shape[key], f"{path}.{key}") for key, each in told)
     return next(filter(None, found), None)
+
+
+def copy_told(value: Json, shape: Mapping[str, Shape]) -> Json:
+    """What stands in a sound element of that shape, and nothing else: no extensions, no texts."""
+    return {key: _copy(value[key], shape[key]) for key in shape if key in value}
+
+
+def _copy(value: Any, shape: Shape) -> Any:
+    if isinstance(shape, list):
+        return [_copy(each, shape[0]) for each in value]
+    return copy_told(value, shape) if isinstance(shape, dict) else value
 
 
 def _is_a(value: Any, word: str) -> bool:
