@@ -6,15 +6,20 @@ import pytest
 
 from app.mappings.facts import Fact
 from tests.feed_support import (
+    HIS,
     LIS,
     PLT,
     SIROLIMUS,
+    adt,
     map_bytes,
     message,
     msh,
     obr,
     obx,
+    oml,
     pid,
+    ras,
+    rde,
     resource_of,
     segment,
 )
@@ -133,6 +138,39 @@ def test_several_patients_keep_their_own_specimens_and_orders() -> None:
 def test_control_material_in_a_specimen_message_is_nobodys() -> None:
     (fact,) = map_bytes(message(msh(R22, f11="Q"), spm("QC1"), obr(), obx()))
     assert fact.outcome == "not-subject-data"
+
+
+@pytest.mark.parametrize(
+    ("processing", "detail"),
+    [("T", "sent for training"), ("D", "sent for debugging"), ("N", "sent for testing"),
+     ("t", "sent for training"), ("T^A", "sent for training"), ("Q", "quality control")],
+)  # fmt: skip
+def test_what_is_sent_for_training_or_a_test_is_nobodys(processing: str, detail: str) -> None:
+    data = message(msh(f11=processing), pid(), obr(), obx())
+    (fact,) = map_bytes(data)
+    assert (fact.outcome, fact.reason, fact.detail) == (
+        "not-subject-data", "NOT_SUBJECT_DATA", detail
+    )  # fmt: skip
+    assert (fact.candidate, fact.subject) == (None, None)
+
+
+@pytest.mark.parametrize("data", [ras(), adt("A01"), adt("A40", merged="T000000002"), rde(), oml()])
+@pytest.mark.parametrize("letter", [b"T", b"D", b"Q"])
+def test_nothing_of_any_type_of_message_is_mapped_that_is_not_of_production(
+    data: bytes, letter: bytes
+) -> None:
+    facts = map_bytes(data.replace(b"|P|2.5.1", b"|" + letter + b"|2.5.1"), HIS)
+    assert {fact.outcome for fact in facts} == {"not-subject-data"}
+    assert [fact.candidate for fact in facts] == [None] * len(facts)
+
+
+@pytest.mark.parametrize(("processing", "stored"), [("P", 1), ("", 1), ("T", 1), ("Q", 0)])
+def test_a_site_may_take_training_for_the_real_thing_but_never_quality_control(
+    processing: str, stored: int
+) -> None:
+    data = message(msh(f11=processing), pid(), obr(), obx())
+    facts = map_bytes(data, test_processing_ids=frozenset())
+    assert len([each for each in facts if each.candidate is not None]) == stored
 
 
 def test_a_segment_that_goes_on_elsewhere_is_not_read_half() -> None:

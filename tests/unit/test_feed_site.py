@@ -45,6 +45,7 @@ def test_any_change_of_the_data_changes_the_version(folder: Path) -> None:
         ("site.toml", "Asia/Shanghai", "Asia/Nowhere", "feeds.pumch-lis.zone"),
         ("site.toml", "GB 18030-2000", "MARTIAN", "feeds.pumch-lis.charset"),
         ("site.toml", '"A", "B"', '"A", "?"', "accepted_statuses"),
+        ("site.toml", '["D", "N", "T"]  #', '["P"]  #', "test_processing_ids"),
         ("site.toml", 'title = "Laboratory', 'titel = "Laboratory', "feeds.pumch-lis.title"),
         ("site.toml", '["hl7v2", ', '["hl7v2", "hl7v2", ', "feeds.pumch-lis.formats"),
         ("site.toml", "[authorities]", "[authorities", "site.toml"),

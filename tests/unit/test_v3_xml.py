@@ -111,6 +111,15 @@ def test_two_patients_in_a_message_are_nobody():
     assert fact.reason is Reason.STRUCTURE
 
 
+@pytest.mark.parametrize("code", ["T", "D"])
+def test_a_message_of_training_or_debugging_is_nobodys(code):
+    data = report(observation()).replace(
+        b"<controlActProcess>", f'<processingCode code="{code}"/><controlActProcess>'.encode()
+    )
+    (fact,) = facts_of(data)
+    assert (fact.outcome, fact.candidate) == (Outcome.NOT_SUBJECT_DATA, None)
+
+
 def test_without_a_patient_the_facts_are_quarantined():
     (fact,) = facts_of(report(observation(), ids=""))
     assert fact.reason is Reason.STRUCTURE

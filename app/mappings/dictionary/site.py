@@ -55,12 +55,17 @@ class SiteError(ValueError):
 SegmentEnd = Literal["required", "optional"]
 
 
+TEST_PROCESSING_IDS = ("D", "N", "T")
+"""Debugging, non-production testing, training (HL7 table 0103)."""
+
+
 @dataclass(frozen=True, slots=True)
 class FeedSetting:
     """One feed: how to read it and what to accept (site.toml, `[feeds.<name>]`).
     `transport_charset` is what a delivery's media type names, as sent; `ledger` what the site
     leaves out of messages on purpose; `segment_end` whether the last segment of a message and the
-    last row of a table count without a line end."""
+    last row of a table count without a line end; `test_processing_ids` which messages beside
+    those of quality control are nobody's (MSH-11)."""
 
     name: str
     title: str
@@ -78,6 +83,7 @@ class FeedSetting:
     transport_charset: str = ""
     ledger: LedgerRules = NO_RULES
     segment_end: SegmentEnd = "optional"
+    test_processing_ids: frozenset[str] = frozenset(TEST_PROCESSING_IDS)
 
     def with_codec(self, codec: str) -> FeedSetting:
         return replace(self, codec=codec)
@@ -350,7 +356,19 @@ def _build_feed(name: str, table: Any) -> FeedSetting:
         counter_distinguishes=bool(table.get("counter_distinguishes", True)),
         formats=formats,
         segment_end=_segment_end(table, where),
+        test_processing_ids=_test_processing_ids(table, where),
     )
+
+
+def _test_processing_ids(table: Mapping[str, Any], where: str) -> frozenset[str]:
+    """Production can't be among them: nothing would be stored any more."""
+    name = "test_processing_ids"
+    told = _texts(table, name, where) if name in table else TEST_PROCESSING_IDS
+    for letter in told:
+        if letter not in TEST_PROCESSING_IDS:
+            known = ", ".join(TEST_PROCESSING_IDS)
+            raise SiteError(f"site.toml: {where}.{name}: {letter!r} is none of {known}")
+    return frozenset(told)
 
 
 def _segment_end(table: Mapping[str, Any], where: str) -> SegmentEnd:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from types import MappingProxyType
 from typing import Any, Literal
 
 from app.mappings.context import Context, Resolutions
@@ -42,14 +43,32 @@ def header_text(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode()[:MAX_HEADER_TEXT]
 
 
+QUALITY_CONTROL = "quality control"
+UNREAL: Mapping[str, str] = MappingProxyType(
+    {
+        "Q": QUALITY_CONTROL,
+        "D": "sent for debugging",
+        "N": "sent for testing",
+        "T": "sent for training",
+    }
+)
+"""Processing id (HL7 table 0103; V3 ProcessingID) → why what such a message tells is nobody's."""
+
+
+def find_control(processing_id: str, setting: FeedSetting) -> str:
+    """Why nothing of a message is a subject's; '' for one of production, or that does not say."""
+    letter = processing_id.strip().upper()
+    return UNREAL[letter] if letter == "Q" or letter in setting.test_processing_ids else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """A message read but not mapped.
 
     `content` is the decoder's own, None for bytes that are no message of the format. `failure` is
     what is wrong with the whole of it. `claims`: who its patients are said to be, by the key that
-    its records name them with. `controls`: such keys (also None) whose facts are quality control.
-    `span` is where a fact about the whole message points.
+    its records name them with. `controls`: such keys (also None) whose facts are nobody's, for
+    the reason `control`. `span` is where a fact about the whole message points.
     """
 
     content: Any = field(repr=False)
@@ -58,6 +77,7 @@ class Read:
     failure: Failure | None = None
     claims: Mapping[Any, PatientClaim] = field(default_factory=dict, repr=False)
     controls: tuple[Patient, ...] = field(default=(), repr=False)
+    control: str = QUALITY_CONTROL
 
 
 Verdict = Literal["accept", "error", "reject"]
@@ -171,15 +191,12 @@ def map_message(
     resolutions: dict[Patient, Subject | Failure] = {None: resolve(None, None)}
     for key, claim in read.claims.items():
         resolutions[key] = resolve(claim, found.get(claim))
-    resolutions |= dict.fromkeys(read.controls, _CONTROL)
+    resolutions |= dict.fromkeys(read.controls, Failure(Reason.NOT_SUBJECT_DATA, read.control))
     facts = decoder.map(read, context, resolutions)
     if not facts:
         failure = Failure(Reason.STRUCTURE, "nothing in it could hold a fact")
         return [whole_fact(decoder, read).failed(failure)]
     return [_settle(fact, context) for fact in facts]
-
-
-_CONTROL = Failure(Reason.NOT_SUBJECT_DATA, "quality control")
 
 
 def whole_fact(decoder: Decoder, read: Read, ordinal: int = 0) -> Fact:

@@ -51,7 +51,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "quarantined": "its fact, or the whole message, is in quarantine",
         "not-collected": "the protocol does not collect it",
         "not-recorded": "it tells nothing that would be recorded",
-        "not-subject-data": "quality control, or after participation",
+        "not-subject-data": "quality control, training or a test, or after participation",
         PENDING: "no fact tells of it: the message is not processed yet",
         "identity": "whom it is about, by a keyed token: the number itself is not kept, a name and"
         " a birth date are compared",

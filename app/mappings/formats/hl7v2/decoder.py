@@ -12,11 +12,11 @@ from app.mappings.context import Context, Resolutions
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element
 from app.mappings.facts import Fact
-from app.mappings.formats.decoding import Decoder, Head, Read, header_text
+from app.mappings.formats.decoding import Decoder, Head, Read, find_control, header_text
 from app.mappings.formats.hl7v2.ack import acknowledge_hl7
 from app.mappings.formats.hl7v2.administrations import map_administrations
 from app.mappings.formats.hl7v2.er7 import Message, Unreadable, parse_message
-from app.mappings.formats.hl7v2.groups import find_patients, find_people
+from app.mappings.formats.hl7v2.groups import find_people
 from app.mappings.formats.hl7v2.orders import map_hl7_orders
 from app.mappings.formats.hl7v2.patients import read_merged
 from app.mappings.formats.hl7v2.results import map_results
@@ -73,9 +73,9 @@ def read_hl7(data: bytes, setting: FeedSetting, site: Site) -> Read:
     span, head = message.header.span, _describe(message)
     if failure := _refuse(message, setting) or _find_cut(data, message, setting):
         return Read(message, span, head, failure)
-    patients = find_patients(message)
-    if message.header.text(11).upper() == "Q":
-        return Read(message, span, head, controls=(None, *patients))
+    if control := find_control(message.header.text(11), setting):
+        people = (segment for _, segment in find_people(message))
+        return Read(message, span, head, controls=(None, *people), control=control)
     claims = {
         segment: read_claim(read_merged(segment, pid), setting, site)
         for pid, segment in find_people(message)

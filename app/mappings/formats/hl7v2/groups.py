@@ -6,7 +6,7 @@ can be understood is, and an NTE belongs to the OBX or OBR right before it, to n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -261,7 +261,3 @@ def find_people(message: Message) -> Iterator[tuple[Segment | None, Segment]]:
             pid = segment
         if segment.name in ("PID", "MRG"):
             yield pid, segment
-
-
-def find_patients(message: Message) -> Sequence[Segment]:
-    return [segment for segment in message.segments if segment.name == "PID"]

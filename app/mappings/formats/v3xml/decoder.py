@@ -17,7 +17,7 @@ from app.mappings.dictionary.code_systems import Systems
 from app.mappings.dictionary.site import FeedSetting, Site
 from app.mappings.elements import Element, Elements
 from app.mappings.facts import Fact
-from app.mappings.formats.decoding import Decoder, Head, Read, header_text
+from app.mappings.formats.decoding import Decoder, Head, Read, find_control, header_text
 from app.mappings.formats.flat_results import FlatResult, map_flat_results, settle_mentions
 from app.mappings.formats.row_records import read_birth_date, read_time
 from app.mappings.formats.v3xml.ack import acknowledge_v3
@@ -109,6 +109,10 @@ def read_v3(data: bytes, setting: FeedSetting, site: Site) -> Read:
         failure = Failure(Reason.STRUCTURE, "more than one patient", Element.SUBJECT)
         return Read(root, whole, head, failure)
     patient = _read_patient(roles[0], site.systems) if roles else None
+    processing = message.child("processingCode")
+    if control := find_control(processing.get("code") if processing else "", setting):
+        content = (message, found, patient)
+        return Read(content, whole, head, controls=(None, patient), control=control)
     if patient is None:
         return Read((message, found, None), whole, head)
     claims = {patient: read_claim(patient, setting, site)}
