@@ -360,7 +360,8 @@ def test_two_rows_about_one_place_are_refused() -> None:
 
 def test_every_rule_of_the_shipped_site_is_used() -> None:
     rules = site().feeds[LIS].ledger
-    assert {row.rule for row in rules.rows} | set(rules.elements.values()) == set(rules.texts)
+    of_trees = {*rules.elements.values(), *rules.marks.values()}
+    assert {row.rule for row in rules.rows} | of_trees == set(rules.texts)
 
 
 def test_a_segment_in_a_message_with_other_separators_is_read_with_those() -> None:

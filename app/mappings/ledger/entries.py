@@ -62,7 +62,7 @@ BUILT_IN: Mapping[str, str] = MappingProxyType(
         "order": "which of two versions is the newer",
         "link": "finds what belongs together within the document",
         "decision": "decides whether it is collected, or how it is read",
-        "envelope": "the Bundle around the resources: links, numbers of hits, wishes of a search",
+        "envelope": "the Bundle or SOAP envelope around: links, hits, wishes of a search",
         "column": "the name of a column: says what its cells mean",
         "deletion": "a deletion says no more than which record it is",
     }

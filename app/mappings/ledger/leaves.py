@@ -26,6 +26,7 @@ from app.mappings.formats.hl7v2.groups import ORDER_DETAILS
 from app.mappings.formats.hl7v2.places import OTHER_NOTES, Leaf, Place
 from app.mappings.formats.hl7v2.reads import ALTERNATIVES, find_reads
 from app.mappings.formats.json.decoder import Item
+from app.mappings.formats.v3xml.decoder import V3Content
 from app.mappings.ledger.crf import list_crf
 from app.mappings.ledger.entries import (
     ALTERNATIVE,
@@ -42,6 +43,7 @@ from app.mappings.ledger.entries import (
 )
 from app.mappings.ledger.fhir import list_fhir, list_refused
 from app.mappings.ledger.rules import LedgerRules
+from app.mappings.ledger.v3xml import list_v3
 from app.mappings.reasons import Outcome
 
 MAX_PATHS = 100
@@ -88,6 +90,8 @@ def list_entries(
         return iter((Entry(str, (WHOLE,), ignored("quarantined"), read.span),))
     if isinstance(content, FhirContent):
         return _list_resources(content, read, facts, setting.ledger)
+    if isinstance(content, V3Content):
+        return list_v3(content, facts, setting.ledger, refused=read.failure is not None)
     if isinstance(content, CrfContent):
         return list_crf(content, facts, refused=read.failure is not None)
     if isinstance(content, Message):

@@ -4,13 +4,15 @@
 A row is (messages, place, rule); rules are explained by the rows of the message `rule`, whose place
 is the rule's name. Fields that no row names stay unexplained, also in segments that are read. A row
 of the message `fhir` names an element and all below it: `Observation.method`; `*.text` of every
-resource; `**.extension` wherever a path ends with it or goes through it.
+resource; `**.extension` wherever a path ends with it or goes through it. A row of the message `v3`
+names an element of V3 XML and all below it, or an attribute (`@classCode`), in up to two others:
+`ClinicalDocument/code`, `value/@codeSystem`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -23,6 +25,9 @@ FHIR = "fhir"
 ANYWHERE = "**"
 NAME = re.compile(r"[a-z][a-z-]{2,39}")
 MESSAGE = re.compile(r"[A-Z]{3}(?:\^[A-Z][0-9]{2})?")
+V3 = "v3"
+MAX_STEPS = 3
+MARK = re.compile(r"(?:[A-Za-z][A-Za-z0-9_]*/){0,2}(?:[A-Za-z][A-Za-z0-9_]*|@[A-Za-z]+|#)")
 ELEMENT = re.compile(r"(?:[A-Z][A-Za-z]+|\*\*?)(?:\._?[a-z][A-Za-z0-9]*)+")
 
 
@@ -40,11 +45,23 @@ class IgnoredPlace:
 
 @dataclass(frozen=True, eq=False)
 class LedgerRules:
-    """The rows of a site, and what each rule means; `elements`: the rules of FHIR elements."""
+    """The rows of a site, and what each rule means; `elements`: the rules of FHIR elements,
+    `marks`: of elements and attributes of V3 XML."""
 
     rows: tuple[IgnoredPlace, ...] = ()
     texts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     elements: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    marks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def rule_of_v3(self, steps: Sequence[str]) -> str:
+        """The rule of a leaf of V3 XML by the row that names it or what it stands in, from the
+        inside outwards, longer ones first. '' where there is none."""
+        names = (
+            "/".join(steps[max(last - length, 0) : last])
+            for last in range(len(steps), 0, -1)
+            for length in range(MAX_STEPS, 0, -1)
+        )
+        return next((self.marks[name] for name in names if name in self.marks), "")
 
     def rule_of_element(self, kind: str, path: str) -> str:
         """The rule of an element by the longest row that names it or what it stands in: of its
@@ -80,20 +97,27 @@ def build_rules(rows: Iterable[LedgerRow]) -> LedgerRules:
     texts = dict(_read_text(row) for row in given if row.message == NAMED)
     found: list[IgnoredPlace] = []
     elements: dict[str, str] = {}
+    marks: dict[str, str] = {}
     for row in given:
         if row.message == FHIR:
-            _add_element(row, texts, elements)
+            _add_element(row, texts, elements, ELEMENT)
+        elif row.message == V3:
+            _add_element(row, texts, marks, MARK)
         elif row.message != NAMED:
             ignored = _read_row(row, texts)
             _check_overlap(row, ignored, found)
             found.append(ignored)
-    return LedgerRules(tuple(found), MappingProxyType(texts), MappingProxyType(elements))
+    kinds = (MappingProxyType(each) for each in (texts, elements, marks))
+    return LedgerRules(tuple(found), *kinds)
 
 
-def _add_element(row: LedgerRow, texts: Mapping[str, str], found: dict[str, str]) -> None:
+def _add_element(
+    row: LedgerRow, texts: Mapping[str, str], found: dict[str, str], form: re.Pattern[str]
+) -> None:
     _check_rule(row, texts)
-    if not ELEMENT.fullmatch(row.place):
-        raise ValueError(f"line {row.line}: place: {row.place!r} is no element of a resource")
+    if not form.fullmatch(row.place):
+        kind = "a resource" if form is ELEMENT else "V3 XML"
+        raise ValueError(f"line {row.line}: place: {row.place!r} is no element of {kind}")
     if row.place in found:
         raise ValueError(f"line {row.line}: place: {row.place} is named by another row too")
     found[row.place] = row.rule

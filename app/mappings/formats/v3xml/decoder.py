@@ -22,6 +22,7 @@ from app.mappings.formats.flat_results import FlatResult, map_flat_results, sett
 from app.mappings.formats.row_records import read_birth_date, read_time
 from app.mappings.formats.v3xml.ack import acknowledge_v3
 from app.mappings.formats.v3xml.elements import Malformed, XmlElement, parse_elements
+from app.mappings.formats.v3xml.reads import BESIDE
 from app.mappings.forms import shown_type
 from app.mappings.frame import Span
 from app.mappings.reasons import Failure, Reason
@@ -88,6 +89,18 @@ class Found:
     around: tuple[XmlElement, ...] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class V3Content:
+    """The bytes and their root; of a message that is taken also the message in it, its results,
+    and whom it is about."""
+
+    data: bytes = field(repr=False)
+    root: XmlElement = field(repr=False)
+    message: XmlElement | None = field(default=None, repr=False)
+    found: tuple[Found, ...] = field(default=(), repr=False)
+    patient: PatientRecord | None = field(default=None, repr=False)
+
+
 def read_v3(data: bytes, setting: FeedSetting, site: Site) -> Read:
     """Finds the results, and whom the message is about."""
     whole = Span(0, len(data))
@@ -99,24 +112,24 @@ def read_v3(data: bytes, setting: FeedSetting, site: Site) -> Read:
     message = _find_message(root)
     if message is None:
         failure = Failure(Reason.UNSUPPORTED_TYPE, "no message of this kind is taken", Element.TYPE)
-        return Read(root, whole, head, failure)
-    found = list(_find_results(message))
+        return Read(V3Content(data, root), whole, head, failure)
+    found = tuple(_find_results(message))
     if len(found) > MAX_RESULTS:
         failure = Failure(Reason.STRUCTURE, f"a message may have {MAX_RESULTS} results")
-        return Read(root, whole, head, failure)
-    roles = _find_roles(message)
+        return Read(V3Content(data, root), whole, head, failure)
+    roles = find_roles(message)
     if len({tuple(sorted(each.get("extension") for each in _ids(role))) for role in roles}) > 1:
         failure = Failure(Reason.STRUCTURE, "more than one patient", Element.SUBJECT)
-        return Read(root, whole, head, failure)
+        return Read(V3Content(data, root), whole, head, failure)
     patient = _read_patient(roles[0], site.systems) if roles else None
+    content = V3Content(data, root, message, found, patient)
     processing = message.child("processingCode")
     if control := find_control(processing.get("code") if processing else "", setting):
-        content = (message, found, patient)
         return Read(content, whole, head, controls=(None, patient), control=control)
     if patient is None:
-        return Read((message, found, None), whole, head)
+        return Read(content, whole, head)
     claims = {patient: read_claim(patient, setting, site)}
-    return Read((message, found, patient), whole, head, claims=claims)
+    return Read(content, whole, head, claims=claims)
 
 
 def _read_head(root: XmlElement, setting: FeedSetting) -> Head:
@@ -158,7 +171,7 @@ def _is_result(element: XmlElement) -> bool:
 # Patient
 
 
-def _find_roles(message: XmlElement) -> list[XmlElement]:
+def find_roles(message: XmlElement) -> list[XmlElement]:
     """The elements that name a patient by number."""
     named = (each for each in message.walk() if each.name in ("patientRole", "patient"))
     return [each for each in named if any(_ids(each))]
@@ -166,7 +179,7 @@ def _find_roles(message: XmlElement) -> list[XmlElement]:
 
 def _read_patient(role: XmlElement, systems: Systems) -> PatientRecord:
     ids = [each for each in _ids(role) if each.get("extension")]
-    person = next((each for each in role.walk() if each.child("birthTime") is not None), role)
+    person = find_person(role)
     birth = person.child("birthTime")
     names = [text for each in person.all("name") if (text := _name(each))]
     return PatientRecord(
@@ -174,6 +187,11 @@ def _read_patient(role: XmlElement, systems: Systems) -> PatientRecord:
         tuple(dict.fromkeys(names)),
         read_birth_date(birth.get("value")) if birth else "",
     )
+
+
+def find_person(role: XmlElement) -> XmlElement:
+    """The element that has the name and the birth date."""
+    return next((each for each in role.walk() if each.child("birthTime") is not None), role)
 
 
 def _ids(element: XmlElement) -> Iterator[XmlElement]:
@@ -201,10 +219,10 @@ def _name(element: XmlElement) -> str:
 
 def map_v3(read: Read, context: Context, subjects: Resolutions) -> list[Fact]:
     """A fact per observation."""
-    message, found, patient = read.content
-    sent = message.child("creationTime")
-    told = _read_time(sent)
-    flat = [_read_flat(each, patient, told, context.site.systems) for each in found]
+    content: V3Content = read.content
+    assert content.message is not None  # of a message without failure
+    sent, systems = _read_time(content.message.child("creationTime")), context.site.systems
+    flat = [_read_flat(each, content.patient, sent, systems) for each in content.found]
     return settle_mentions(map_flat_results(flat, context, subjects))
 
 
@@ -239,9 +257,6 @@ def _read_numbers(found: Found, systems: Systems) -> dict[str, str]:
             if role and number:
                 numbers.setdefault(role, f"{number}^{namespace}" if namespace else number)
     return numbers
-
-
-BESIDE = frozenset({"specimen", "specimenRole", "specimenNatural", "order", "inFulfillmentOf"})
 
 
 def _ids_beside(element: XmlElement) -> Iterator[XmlElement]:
