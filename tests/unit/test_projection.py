@@ -19,6 +19,7 @@ from app.trial.codes import (
     AGE_AT_CONSENT,
     CANONICAL_QUANTITY,
     DIAGNOSES,
+    MEDICATION_ID,
     REVIEW,
     SERIOUSNESS,
     VISITS,
@@ -449,3 +450,29 @@ def test_what_is_unchanged_writes_nothing():
 def test_many_changes_are_one_statement_per_table():
     made = statements(*(change("create", 1, platelets(quantity(n))) for n in range(50)))
     assert [len(rows) for _, rows in made] == [50]
+
+
+DAILY: Json = {"frequency": 1, "period": 1, "periodUnit": "d"}
+
+
+@pytest.mark.parametrize(
+    ("more", "daily"),
+    [
+        ({}, Decimal(2)),
+        ({"asNeededBoolean": True}, None),
+        ({"timing": {"repeat": {**DAILY, "count": 1}}}, None),
+        ({"timing": {"repeat": {**DAILY, "when": ["ACM"]}}}, Decimal(2)),
+    ],
+)
+def test_a_dose_as_needed_or_a_number_of_times_has_no_amount_a_day(
+    more: Json, daily: Decimal | None
+) -> None:
+    dose = {"doseQuantity": {"value": 2, "unit": "mg", "system": UCUM, "code": "mg"}}
+    prescribed = {
+        "resourceType": "MedicationRequest",
+        "status": "active",
+        "subject": {"reference": "Patient/SSCI-001"},
+        "medicationReference": {"reference": f"Medication/{MEDICATION_ID}"},
+        "dosageInstruction": [{"timing": {"repeat": DAILY}, "doseAndRate": [dose], **more}],
+    }
+    assert rows(prescribed)["treatment"]["daily_mg"] == daily
