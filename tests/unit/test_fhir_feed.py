@@ -479,6 +479,7 @@ def instructed(**dosage: Any) -> dict[str, Any]:
         instructed(doseAndRate=[{"doseRange": {"low": MG | {"comparator": ">="}, "high": MG}}]),
         instructed(doseAndRate=[{"doseRange": {"high": MG}}]),
         instructed(doseAndRate=[{"doseRange": {"low": MG}}]),
+        instructed(doseAndRate=[{"doseQuantity": MG, "doseRange": {"low": MG, "high": MG}}]),
         instructed(doseAndRate=[{"doseRange": {"low": quantity("1", "mg"),
                                                "high": quantity("2", "g")}}]),
     ],

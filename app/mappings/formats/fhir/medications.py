@@ -236,9 +236,9 @@ def _read_rhythm(dosage: Json) -> Rhythm:
 
 def _read_amount(dosage: Json) -> tuple[str, str, str]:
     rates = dosage.get("doseAndRate", [])
-    if len(rates) > 1:
-        return SEVERAL, "", ""
     rate = rates[0] if rates else {}
+    if len(rates) > 1 or ("doseQuantity" in rate and "doseRange" in rate):
+        return SEVERAL, "", ""
     if "doseQuantity" in rate:
         quantity = rate["doseQuantity"]
         return write_quantity(quantity), "", read_unit(quantity)
