@@ -104,6 +104,17 @@ def test_interpretation_and_reference_range_are_carried():
     assert stored["referenceRange"][0]["low"]["value"] == 100
 
 
+@pytest.mark.parametrize(("denied", "reason"), [("true", Reason.STATUS_UNMAPPED), ("false", None)])
+def test_what_is_denied_is_no_result(denied, reason):
+    own = report(observation()).replace(
+        b"<observation ", f'<observation negationInd="{denied}" '.encode()
+    )
+    around = report(observation()).replace(
+        b"<observationReport>", f'<observationReport negationInd="{denied}">'.encode()
+    )
+    assert [fact.reason for data in (own, around) for fact in facts_of(data)] == [reason] * 2
+
+
 def test_two_patients_in_a_message_are_nobody():
     other = '<patientRole><id root="2.999.2.1" extension="T000000002"/></patientRole>'
     data = report(observation()).replace(b"</recordTarget>", f"{other}</recordTarget>".encode())

@@ -41,6 +41,9 @@ from app.mappings.subjects import read_claim
 ROOTS = ("POOR_IN200901UV", "clinicalDocument", "ClinicalDocument")
 REPORTS = frozenset({"observationReport", "organizer", "observationRequest", "act", "section"})
 MAX_RESULTS = 10_000
+NEGATED = "negated"
+"""What `negationInd` makes of a status: the message says that this was not observed."""
+
 STATUSES: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(("completed", "final"), "F"),
@@ -330,7 +333,10 @@ def _read_result(found: Found, sub_id: str, systems: Systems) -> ResultRecord:
 
 
 def _read_status(found: Found) -> str:
-    """The result's own status, else that of the nearest around it."""
+    """The result's own status, else that of the nearest around it. One that is denied, or stands in
+    what is denied, has none that is known."""
+    if any(each.get("negationInd") in ("true", "1") for each in (found.element, *found.around)):
+        return NEGATED
     statuses = (each.child("statusCode") for each in (found.element, *reversed(found.around)))
     return next((status.get("code") for status in statuses if status), "")
 

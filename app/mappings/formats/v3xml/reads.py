@@ -41,6 +41,7 @@ RESULT: Mapping[str, Verdict] = MappingProxyType(
         **dict(_each(KEY, "id", NUMBERS)),
         **dict(_each(KEY, "id/item", NUMBERS)),
         "statusCode/@code": STATE,
+        "@negationInd": STATE,
         **dict(_each(MOMENT, "effectiveTime", ("@value", "low/@value"))),
         **dict(_each(FLAG, "interpretationCode", ("@code", "@displayName"))),
         **dict(_each(NOTE, "text", WRITTEN)),
@@ -53,6 +54,7 @@ AROUND: Mapping[str, Verdict] = MappingProxyType(
         **dict(_each(KEY, "id", NUMBERS)),
         **dict(_each(KEY, "id/item", NUMBERS)),
         "statusCode/@code": STATE,
+        "@negationInd": STATE,
     }
 )
 PANEL: Mapping[str, Verdict] = MappingProxyType(dict(_each(KEY, "code", CODING)))
