@@ -30,7 +30,7 @@ demo: $(STAMP)  ## start the service on 127.0.0.1:8000 with a synthetic cohort
 	@$(BIN)/ssci demo $(ARGS)
 
 test: $(STAMP)  ## the whole test suite, on a PostgreSQL of its own
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(STAMP)  ## format, lint, types, architecture
 	@$(BIN)/ruff format --check .

@@ -17,11 +17,13 @@ from rich.console import Console
 from rich.progress import DownloadColumn, MofNCompleteColumn, TextColumn
 
 from app import __version__
+from app.cli_endpoints import endpoints
 from app.cli_feed import feed
 from app.cli_keys import keys
 from app.cli_mapping import ledger, mapping
 from app.cli_poll import poll
 from app.cli_subject import subject
+from app.cli_trace import trace
 from app.errors import Category, SsciError
 from app.settings import Settings
 from app.terminal import (
@@ -49,6 +51,8 @@ app.add_typer(database, name="db")
 app.add_typer(subject, name="subject")
 app.add_typer(keys, name="keys")
 app.add_typer(feed, name="feed")
+app.add_typer(endpoints, name="endpoints")
+app.command("trace")(trace)
 feed.command("poll")(poll)
 feed.command("ledger")(ledger)
 app.add_typer(mapping, name="mapping")

@@ -56,15 +56,15 @@ async def show_open_facts(client: httpx.AsyncClient, console: Console) -> None:
 async def show_figures(client: httpx.AsyncClient, console: Console) -> None:
     """The primary endpoint, by visit."""
     answer = await fetch(client, "/endpoints/platelet-change")
-    definition, baseline = answer["definition"], answer["baseline"]
-    console.print(f"\n[bold]{definition['title']}[/bold] ({answer['unit']}, synthetic data)")
+    definition, figures = answer["definition"], answer["figures"]
+    console.print(f"\n[bold]{definition['title']}[/bold] ({figures['unit']}, synthetic data)")
     console.print(
         f"{answer['population']['name']} population, n = {answer['population']['n']};"
         f" definition {definition['version']}; as known at {answer['asOf']}",
         highlight=False,
         soft_wrap=True,
     )
-    console.print(build_table(baseline, answer["visits"]))
+    console.print(build_table(figures["baseline"], figures["visits"]))
 
 
 def build_table(baseline: dict[str, Any], visits: list[dict[str, Any]]) -> Table:

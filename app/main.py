@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import hmac
 import logging
 import os
 import re
@@ -33,8 +34,9 @@ from app.database import (
     open_database,
     reached_server,
 )
-from app.endpoints import Endpoints
+from app.endpoints import Endpoints, MeasureOperations, Release
 from app.endpoints.routes import build_router as build_endpoint_router
+from app.endpoints.routes import build_timeline_router
 from app.errors import Category, Issue, SsciError, error, errors
 from app.fhir import (
     Caller,
@@ -113,6 +115,12 @@ class Services:
     feeds: Feeds
     watching: Watching
     endpoints: Endpoints
+
+    def build_release(self) -> Release:
+        """What makes an answer public: shifts and pseudonyms of this installation's own."""
+        lookup = KeyFile(self.settings.effective_key_file).read().identity_lookup
+        small = self.trial.protocol.safety.small_cell
+        return Release(hmac.digest(lookup, b"public release", "sha256"), small)
 
 
 @asynccontextmanager
@@ -428,7 +436,9 @@ def build_fhir(services: Services) -> FhirApp:
         settings.check_references,
         settings.conditional_delete,
     )
-    return FhirApp(services.store, services.registry, services.layout, fhir, _anyone)
+    operations = MeasureOperations(services.endpoints).operations()
+    parts = (services.store, services.registry, services.layout)
+    return FhirApp(*parts, fhir, _anyone, operations)
 
 
 async def _anyone(_scope: Scope) -> Caller:
@@ -450,6 +460,7 @@ def build_api(services: Services) -> FastAPI:
     api.include_router(build_feed_router(services.feeds))
     api.include_router(build_trial_router(services.trial))
     api.include_router(build_endpoint_router(services.endpoints))
+    api.include_router(build_timeline_router(services.endpoints))
     api.include_router(build_metrics_router(services.watching))
     api.include_router(_health_router(services.database))
     _add_front(api)
@@ -461,7 +472,9 @@ def build_api(services: Services) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if api.openapi_schema is None:
-            api.openapi_schema = describe_fhir(written(), services.registry, services.layout)
+            operations = MeasureOperations(services.endpoints).operations()
+            facts = (services.registry, services.layout)
+            api.openapi_schema = describe_fhir(written(), *facts, operations)
         return api.openapi_schema
 
     api.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it

@@ -17,7 +17,11 @@ COMPOSITION = frozenset(
         *(
             "main",
             "cli",
+            "cli_endpoints",
+            "cli_trace",
             "cli_keys",
+            "cli_endpoints",
+            "cli_trace",
             "cli_subject",
             "cli_feed",
             "cli_mapping",

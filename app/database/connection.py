@@ -7,7 +7,7 @@ https://magicstack.github.io/asyncpg/current/api/index.html
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from asyncpg import Record
 
     RawConnection = asyncpg.Connection[Record]
+
+Sink = Callable[[bytes], Coroutine[Any, Any, None]]
+"""Takes the next chunk of a COPY."""
 
 JSONB_VERSION = b"\x01"
 CACHED_STATEMENTS = 512
@@ -40,6 +43,10 @@ class ReadConnection:
 
     def fetchval(self, sql: str, *values: object) -> Awaitable[Any]:
         return self.raw.fetchval(sql, *values)
+
+    def copy_out(self, sql: str, *values: object, write: Sink) -> Awaitable[str]:
+        """COPY a query's rows out in the binary format, in chunks: the fastest way for many."""
+        return self.raw.copy_from_query(sql, *values, output=write, format="binary")
 
 
 class WriteConnection:

@@ -5,7 +5,9 @@ Importing this costs no SciPy: figures are computed in the statistics process. H
 in `routes`.
 """
 
+from app.endpoints.measures import MeasureOperations
 from app.endpoints.process import StatisticsProcess
+from app.endpoints.public import Release
 from app.endpoints.shell import Endpoints, Query
 
-__all__ = ["Endpoints", "Query", "StatisticsProcess"]
+__all__ = ["Endpoints", "MeasureOperations", "Query", "Release", "StatisticsProcess"]

@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from app.endpoints.model import Cut, Source
+from app.endpoints.reading.records import Request, Source
 from app.trial import EndpointDefinition
 
 NOT_RECORDED = "not recorded"
@@ -41,13 +41,14 @@ def encode_answer(answer: Answer) -> bytes:
     return orjson.dumps(answer)
 
 
-def build_header(definition: EndpointDefinition, cut: Cut, software: str) -> Answer:
+def build_header(request: Request) -> Answer:
     return {
-        "endpoint": definition.id,
-        "definition": build_definition(definition),
-        "cutoff": cut.cutoff,
-        "asOf": format_instant(cut.as_of),
-        "software": software,
+        "endpoint": request.definition.id,
+        "definition": build_definition(request.definition),
+        "cutoff": request.cut.cutoff,
+        "asOf": format_instant(request.cut.as_of),
+        "software": request.software,
+        "parameters": dict(request.parameters),
     }
 
 
@@ -77,13 +78,14 @@ def build_inputs(inputs: Iterable[Input]) -> list[Answer]:
     ]
 
 
-def build_reasons(reasons: Sequence[tuple[str, str]]) -> Answer:
-    """(subject, reason) pairs: how many, how many for each reason, and who."""
+def build_reasons(reasons: Sequence[tuple[str, str]], *, listed: bool = True) -> Answer:
+    """(subject, reason) pairs: how many, how many for each reason, and, if `listed`, who."""
     counted = Counter(reason for _, reason in reasons)
+    who = [{"subject": subject, "reason": reason} for subject, reason in reasons]
     return {
         "n": len(reasons),
         "reasons": dict(sorted(counted.items())),
-        "subjects": [{"subject": subject, "reason": reason} for subject, reason in reasons],
+        "subjects": who if listed else None,
     }
 
 

@@ -7,19 +7,49 @@ the first job, started again if it died, killed when a job takes too long.
 from __future__ import annotations
 
 import asyncio
+import copyreg
+import io
 import pickle
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
-from app.endpoints.rows import RawRows
 from app.errors import Category, SsciError, error
 
 PROJECT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "app.endpoints.worker")
 LENGTH = struct.Struct(">Q")
 FAILED = b"\x01"
+
+Write = Callable[[bytes], Coroutine[Any, Any, None]]
+"""Takes one frame; an empty one ends a run of chunks."""
+
+Send = Callable[[Write], Awaitable[None]]
+"""Writes all frames of one job's rows."""
+
+
+def read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    """What a read-only mapping is made of again on the other side."""
+    return MappingProxyType(mapping)
+
+
+class _Pickler(pickle.Pickler):
+    """The protocol's read-only mappings pass as dictionaries that are wrapped again."""
+
+    dispatch_table = copyreg.dispatch_table | {
+        MappingProxyType: lambda mapping: (read_only, (dict(mapping),))
+    }
+
+
+def encode_job(job: object, request: object) -> bytes:
+    """The frame that opens a job."""
+    frame = io.BytesIO()
+    _Pickler(frame, pickle.HIGHEST_PROTOCOL).dump((job, request))
+    return frame.getvalue()
 
 
 class StatisticsProcess:
@@ -45,16 +75,15 @@ class StatisticsProcess:
         alive = self._process is not None and self._process.returncode is None
         return self._process.pid if self._process and alive else None
 
-    async def compute(self, job: str, request: object, rows: RawRows) -> bytes:
-        """The bytes that the named job of `worker.JOBS` makes of a picklable request and rows."""
+    async def compute(self, job: str, request: object, send: Send) -> bytes:
+        """The bytes that the named job of `worker.JOBS` makes of a picklable request and the frames
+        that `send` writes, which begins when the process is free."""
         if self._requests >= self._queue:
             raise _unavailable("too many computations are waiting", "transient", retry_after=5)
         self._requests += 1
         try:
             async with self._turn:
-                return await self._exchange(
-                    pickle.dumps((job, request, rows), pickle.HIGHEST_PROTOCOL)
-                )
+                return await self._exchange(encode_job(job, request), send)
         finally:
             self._requests -= 1
 
@@ -67,11 +96,11 @@ class StatisticsProcess:
             process.kill()
         await process.communicate()
 
-    async def _exchange(self, payload: bytes) -> bytes:
+    async def _exchange(self, job: bytes, send: Send) -> bytes:
         """One job; a subprocess whose exchange did not end well is of no further use."""
         try:
             async with asyncio.timeout(self._timeout):
-                status, body = await self._ask(await self._running(), payload)
+                status, body = await self._ask(await self._running(), job, send)
         except TimeoutError:
             await self.stop()
             reason = f"the computation took longer than {self._timeout:g} s"
@@ -97,11 +126,18 @@ class StatisticsProcess:
         return self._process
 
     @staticmethod
-    async def _ask(process: Process, payload: bytes) -> tuple[bytes, bytes]:
+    async def _ask(process: Process, job: bytes, send: Send) -> tuple[bytes, bytes]:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write(LENGTH.pack(len(payload)) + payload)
-        await process.stdin.drain()
+        stdin = process.stdin
+
+        async def write(frame: bytes) -> None:
+            stdin.write(LENGTH.pack(len(frame)))
+            stdin.write(frame)
+            await stdin.drain()
+
+        await write(job)
+        await send(write)
         status = await process.stdout.readexactly(1)
         (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
         return status, await process.stdout.readexactly(length)

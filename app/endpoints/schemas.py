@@ -44,11 +44,17 @@ class Definition(Shape):
 class ListedDefinition(Definition):
     default: bool
     answers: Annotated[list[str], Field(description="Addresses; empty while not answered.")]
+    parameters: Annotated[
+        dict[str, list[str]], Field(description="Own parameters, with what each may be.")
+    ]
+    plots: list[str]
 
 
 class Definitions(Shape):
     protocol: str
     software: str
+    populations: list[str]
+    subgroups: list[str]
     endpoints: list[ListedDefinition]
 
 
@@ -60,7 +66,7 @@ class Versioned(Shape):
 
 class Input(Versioned):
     subject: str
-    used_as: Literal["first dose", "baseline", "visit"]
+    used_as: str
     visit: str | None
 
 
@@ -136,7 +142,10 @@ class SubjectReason(Shape):
 class SubjectReasons(Shape):
     n: int
     reasons: dict[str, int]
-    subjects: list[SubjectReason]
+    subjects: Annotated[
+        list[SubjectReason] | None,
+        Field(description="Who; null with more than 1,000 participants."),
+    ]
 
 
 class Window(Shape):
@@ -186,13 +195,24 @@ class Locf(Shape):
     visits: list[LocfVisit]
 
 
+class PolicyVisit(Figures):
+    visit: str
+    n: int
+
+
+class TreatmentPolicy(Shape):
+    rule: str
+    visits: list[PolicyVisit]
+
+
 class Sensitivity(Shape):
     locf: Locf
+    treatment_policy: TreatmentPolicy
 
 
 class MissingBaseline(Shape):
     n: int
-    subjects: list[str]
+    subjects: list[str] | None
 
 
 class Baseline(Shape):
@@ -213,17 +233,14 @@ class Counts(Shape):
     unusable: dict[str, int]
 
 
-class PopulationSize(Shape):
+class Population(Shape):
     name: str
     n: int
+    subjects: list[str] | None
     excluded: Annotated[
         SubjectReasons,
         Field(description="Everyone else with a dose, count or enrolment on record, with why."),
     ]
-
-
-class Population(PopulationSize):
-    subjects: list[str]
 
 
 class Header(Shape):
@@ -238,22 +255,69 @@ class Header(Shape):
     ]
     as_of: Annotated[Instant, Field(description="System time: what was known then.")]
     software: str
-
-
-class PlateletChange(Header):
+    parameters: dict[str, str]
     population: Population
+
+
+class Inputs(Shape):
+    """Every resource version that a figure rests on; with more than 1,000 participants they stand
+    under `/subjects` only, as `reason` says."""
+
+    listed: list[Input] | None
+    reason: str | None
+
+
+class Subgroup(Shape):
+    subgroup: str
+    level: str
+    n: int
+    figures: dict[str, Any]
+
+
+class EndpointAnswer(Header):
+    """Every endpoint's answer; docs/endpoints.md tells the figures of each."""
+
+    figures: dict[str, Any]
+    subgroups: list[Subgroup]
+    inputs: Inputs
+    methods: dict[str, str]
+    notes: list[str]
+
+
+class Rescue(Shape):
+    strategy: str
+    participants: int
+    first_by: dict[str, int]
+    counts_set_aside: int
+
+
+class Events(Shape):
+    rescue: Rescue
+
+
+class PlateletChangeFigures(Shape):
     unit: str
     confidence: float
-    methods: dict[str, str]
     baseline: Baseline
     visits: list[VisitFigures]
     strata: list[Stratum]
     sensitivity: Sensitivity
-    intercurrent_events: dict[str, str]
+    intercurrent_events: Events
     doses: Doses
     counts: Counts
-    inputs: list[Input]
-    notes: list[str]
+
+
+class PlateletChange(EndpointAnswer):
+    figures: PlateletChangeFigures  # type: ignore[assignment]
+
+
+class EndpointSubjects(Header):
+    """One entry per participant, and one row per resource that a figure may rest on."""
+
+    model_config = ConfigDict(extra="allow", strict=True, alias_generator=json_name)
+
+    subjects: list[dict[str, Any]]
+    rows: list[dict[str, Any]]
 
 
 class MissingVisit(Shape):
@@ -272,6 +336,7 @@ class ChangeSubject(Shape):
     BASE: Number
     first_dose: Versioned | None
     baseline: Versioned | None
+    rescue: Versioned | None
     unusable_doses: list[UnusableDose]
     missing: list[MissingVisit]
 
@@ -308,7 +373,6 @@ class ChangeRow(Versioned):
 
 
 class PlateletChangeSubjects(Header):
-    population: PopulationSize
     unit: str
     subjects: list[ChangeSubject]
     rows: list[ChangeRow]

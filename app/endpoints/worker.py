@@ -1,7 +1,8 @@
 """The statistics process: jobs in on standard input, answers out on standard output.
 
 Started by `app.endpoints.process` as `python -m app.endpoints.worker`; ends with its input. This
-is the only place where a web worker's computations meet SciPy.
+is the only place where a web worker's computations meet SciPy. A job is a frame of (job, request),
+a frame of records, and two runs of chunks (counts, doses), each ended by an empty frame.
 """
 
 from __future__ import annotations
@@ -16,20 +17,18 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from app.endpoints.analysis_rows import compute_platelet_change_subjects
-from app.endpoints.model import Rows
-from app.endpoints.platelet_change import compute_platelet_change
-from app.endpoints.rows import map_rows
+from app.endpoints.analyses.answering import compute_answer
+from app.endpoints.analyses.measuring import compute_measure
+from app.endpoints.analyses.timeline import compute_timeline
+from app.endpoints.reading.columns import parse_copy
+from app.endpoints.reading.tables import Tables, build_tables
 
 LENGTH = struct.Struct(">Q")
 DONE = b"\x00"
 FAILED = b"\x01"
 
-JOBS: Mapping[str, Callable[[Any, Rows], bytes]] = MappingProxyType(
-    {
-        "platelet-change": compute_platelet_change,
-        "platelet-change/subjects": compute_platelet_change_subjects,
-    }
+JOBS: Mapping[str, Callable[[Any, Tables], bytes]] = MappingProxyType(
+    {"endpoint": compute_answer, "measure": compute_measure, "timeline": compute_timeline}
 )
 
 
@@ -43,21 +42,40 @@ def main() -> None:
 
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
     while header := jobs.read(LENGTH.size):
-        (length,) = LENGTH.unpack(header)
-        status, body = run(jobs.read(length))
+        frame = _read_body(jobs, header)
+        status, body = run(frame, jobs)
         answers.write(status + LENGTH.pack(len(body)) + body)
         answers.flush()
 
 
-def run(payload: bytes) -> tuple[bytes, bytes]:
+def run(job_frame: bytes, frames: BinaryIO) -> tuple[bytes, bytes]:
     """The job's answer, or where it failed: never the error's text, which may hold a value."""
+    records, counts, doses = read_frame(frames), read_chunks(frames), read_chunks(frames)
     try:
-        job, request, rows = pickle.loads(payload)
-        return DONE, JOBS[job](request, map_rows(rows))
+        job, request = pickle.loads(job_frame)
+        tables = build_tables(pickle.loads(records), parse_copy(counts), parse_copy(doses))
+        return DONE, JOBS[job](request, tables)
     except Exception as failure:
         place = traceback.extract_tb(failure.__traceback__)[-1]
         told = f"{type(failure).__name__} in {place.name}, line {place.lineno}"
         return FAILED, told.encode()
+
+
+def read_frame(frames: BinaryIO) -> bytes:
+    return _read_body(frames, frames.read(LENGTH.size))
+
+
+def _read_body(frames: BinaryIO, header: bytes) -> bytes:
+    (length,) = LENGTH.unpack(header)
+    return frames.read(length)
+
+
+def read_chunks(frames: BinaryIO) -> bytearray:
+    """The frames up to the next empty one, joined."""
+    whole = bytearray()
+    while chunk := read_frame(frames):
+        whole += chunk
+    return whole
 
 
 if __name__ == "__main__":

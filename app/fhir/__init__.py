@@ -1,6 +1,8 @@
 """A FHIR R4 (4.0.1) server over PostgreSQL; knows nothing of this study, its users or its feeds."""
 
 from app.fhir.codec import copy_json, decimal, dump_json, equal, is_number, parse_json
+from app.fhir.exchange import Request as ApiRequest
+from app.fhir.exchange import Response as ApiResponse
 from app.fhir.http import FhirApp, FhirSettings
 from app.fhir.index import Indexer
 from app.fhir.layout import Layout, load_layout
@@ -20,6 +22,10 @@ from app.fhir.model import (
     Statement,
     Update,
 )
+from app.fhir.operations import Asked
+from app.fhir.operations import Operation as ApiOperation
+from app.fhir.operations.answers import answer_parameters, answer_resource
+from app.fhir.operations.parameters import read_known, refused, required_text, text
 from app.fhir.outcome import build_outcome
 from app.fhir.pages import Page
 from app.fhir.profiles import (
@@ -40,6 +46,10 @@ from app.fhir.writing import run_statement
 
 __all__ = [
     "EVERYTHING",
+    "ApiOperation",
+    "ApiRequest",
+    "ApiResponse",
+    "Asked",
     "Caller",
     "Change",
     "Contributor",
@@ -70,6 +80,8 @@ __all__ = [
     "TransportSettings",
     "Update",
     "Validator",
+    "answer_parameters",
+    "answer_resource",
     "build_outcome",
     "check_profile",
     "compile_profile",
@@ -87,6 +99,10 @@ __all__ = [
     "parse_json",
     "parse_period",
     "parse_search",
+    "read_known",
+    "refused",
+    "required_text",
     "run_statement",
+    "text",
     "unhurried",
 ]

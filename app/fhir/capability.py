@@ -54,16 +54,17 @@ def build_capability(
     started: datetime,
     conditional_delete: str = "single",
     profiles: Mapping[str, Sequence[str]] = _NO_PROFILES,
+    among: Sequence[operations.Operation] = operations.OPERATIONS,
 ) -> Json:
-    """What this server does: types, interactions, search parameters, operations. `profiles`: by
-    type, those it holds and checks."""
+    """What this server does: types, interactions, search parameters, operations (those `among`).
+    `profiles`: by type, those it holds and checks."""
     return {
         "resourceType": "CapabilityStatement",
         **_head("Capabilities", f"{base_url}/metadata", base_url, version, started),
         "fhirVersion": FHIR_VERSION,
         "format": list(ADVERTISED),
         "patchFormat": list(PATCH_FORMATS),
-        "rest": [_rest(registry, layout, conditional_delete, profiles)],
+        "rest": [_rest(registry, layout, conditional_delete, profiles, among)],
     }
 
 
@@ -106,13 +107,14 @@ def _rest(
     layout: Layout,
     conditional_delete: str,
     profiles: Mapping[str, Sequence[str]],
+    among: Sequence[operations.Operation],
 ) -> Json:
     referring = _referring(layout)
     rest: Json = {
         "mode": "server",
         "documentation": _DOCUMENTATION,
         "resource": [
-            _resource(layout, layout[name], referring.get(name, ()), conditional_delete)
+            _resource(layout, layout[name], referring.get(name, ()), conditional_delete, among)
             | _supported(profiles.get(name, ()))
             for name in registry.types
         ],
@@ -131,7 +133,7 @@ def _rest(
             for name in registry.compartments
         ],
     }
-    held = operations.describe("system")
+    held = operations.describe("system", None, among)
     return rest | {"operation": held} if held else rest
 
 
@@ -165,7 +167,11 @@ def _references(layout: Layout, place: TypeLayout) -> list[str]:
 
 
 def _resource(
-    layout: Layout, place: TypeLayout, referring: Iterable[str], conditional_delete: str
+    layout: Layout,
+    place: TypeLayout,
+    referring: Iterable[str],
+    conditional_delete: str,
+    among: Sequence[operations.Operation],
 ) -> Json:
     names = {route.name for route in ROUTES}
     resource: Json = {
@@ -190,7 +196,7 @@ def _resource(
             *_special(),
         ],
     }
-    held = operations.describe("type", place.resource_type)
+    held = operations.describe("type", place.resource_type, among)
     return resource | {"operation": held} if held else resource
 
 

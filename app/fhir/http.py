@@ -23,6 +23,7 @@ from app.fhir.failures import without_values
 from app.fhir.interactions import INTERACTIONS, WRITES, form_parameters
 from app.fhir.layout import Layout
 from app.fhir.model import Caller
+from app.fhir.operations import OPERATIONS, Operation
 from app.fhir.outcome import build_outcome
 from app.fhir.patch import PATCH_FORMATS
 from app.fhir.preconditions import handled_as
@@ -64,8 +65,11 @@ class FhirApp:
         layout: Layout,
         settings: FhirSettings,
         authenticate: Authenticate,
+        operations: Sequence[Operation] = (),
     ) -> None:
+        """`operations` are those of others, beside this server's own."""
         self.store = store
+        self.operations = (*OPERATIONS, *operations)
         self.registry = registry
         self.layout = layout
         self.settings = settings
@@ -87,7 +91,7 @@ class FhirApp:
             parameters = split_query(query)
             rendering = self._wanted(scope, headers, parameters)
             if scope["method"] == "OPTIONS":
-                return _options(self._path(scope), self.layout)
+                return _options(self._path(scope), self.layout, self.operations)
             request = await self._request(scope, receive, headers, query)
             rendering = self._wanted_by_form(request, rendering)
             if binary.is_read(request.method, request.path, parameters):
@@ -237,9 +241,9 @@ def _too_large(limit: int) -> SsciError:
     return error(Category.INCORRECT, text, code="too-long", status=413)
 
 
-def _options(path: tuple[str, ...], types: Container[str]) -> Response:
+def _options(path: tuple[str, ...], types: Container[str], among: Sequence[Operation]) -> Response:
     """What can be done at an address. https://www.rfc-editor.org/rfc/rfc9110#name-options"""
-    methods = methods_at(path, types) or allowed(operations.methods_at(path))
+    methods = methods_at(path, types) or allowed(operations.methods_at(path, among))
     headers = [(b"allow", ", ".join(methods).encode("ascii"))]
     if "PATCH" in methods:
         headers.append((b"accept-patch", ", ".join(PATCH_FORMATS).encode("ascii")))

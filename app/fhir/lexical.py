@@ -220,9 +220,13 @@ https://hl7.org/fhir/R4/valueset-mimetypes.html · https://hl7.org/fhir/R4/value
 """
 
 
+_PROGRAMMED = frozenset({"Expression.language"})
+"""The language of a computer, not of people: `text/cql`."""
+
+
 def check_of(path: str, type_name: str) -> Lexical:
     """What a primitive at `path` must look like: as its type, and in the form of its standard."""
     by_type = LEXICAL[type_name]
-    is_language = type_name == "code" and path.endswith(".language")
+    is_language = type_name == "code" and path.endswith(".language") and path not in _PROGRAMMED
     form = _LANGUAGE if is_language else SYNTAXES.get(path)
     return by_type if form is None else lambda value: by_type(value) or form(value)

@@ -116,6 +116,7 @@ async def _statement(app: FhirApp, request: Request) -> Json:
         app.started,
         app.settings.conditional_delete,
         await _profiles(app, request),
+        app.operations,
     )
 
 

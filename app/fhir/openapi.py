@@ -49,8 +49,14 @@ Responses = dict[str, Any]
 _OUTCOME = "OperationOutcome"
 
 
-def describe_fhir(document: dict[str, Any], registry: Registry, layout: Layout) -> dict[str, Any]:
-    """`document` with the FHIR API's paths and schemas added, and everywhere how it refuses."""
+def describe_fhir(
+    document: dict[str, Any],
+    registry: Registry,
+    layout: Layout,
+    others: Sequence[Operation] = (),
+) -> dict[str, Any]:
+    """`document` with the FHIR API's paths and schemas added, and everywhere how it refuses.
+    `others` are operations beside the server's own."""
     paths: Paths = {
         "/fhir/metadata": {
             "get": _operation(
@@ -72,7 +78,7 @@ def describe_fhir(document: dict[str, Any], registry: Registry, layout: Layout) 
         paths |= _type_paths(layout[name])
     for name in registry.compartments:
         paths |= _compartment_paths(name, layout)
-    for operation in operations.OPERATIONS:
+    for operation in (*operations.OPERATIONS, *others):
         paths |= _operation_paths(operation, registry, layout)
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas |= {name: _schema(name) for name in _schema_names(registry)}

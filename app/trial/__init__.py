@@ -2,7 +2,8 @@
 enrolment with the identity behind subject numbers. Its routes are in `app.trial.routes`."""
 
 from app.trial.claims import claiming
-from app.trial.codes import STUDY_ID, SUBJECT_NUMBER
+from app.trial.codes import BASE, STUDY_ID, SUBJECT_NUMBER, UCUM, coding
+from app.trial.definitions import TERMINOLOGY, group_coding
 from app.trial.enrolment import Outcome, Replay, Trial, enrol, replay_enrolled
 from app.trial.identity import (
     EnrolledSubject,
@@ -25,7 +26,9 @@ from app.trial.participation import (
 )
 from app.trial.projection import build_projection
 from app.trial.protocol import (
+    ActivityInstrument,
     Baseline,
+    DeviationRule,
     EndpointDefinition,
     MeasurementKind,
     Protocol,
@@ -39,10 +42,15 @@ from app.trial.study import build_study, load_study
 from app.trial.subjects import SubjectSummary, fetch_subject, fetch_subjects
 
 __all__ = [
+    "BASE",
     "SOURCES",
     "STUDY_ID",
     "SUBJECT_NUMBER",
+    "TERMINOLOGY",
+    "UCUM",
+    "ActivityInstrument",
     "Baseline",
+    "DeviationRule",
     "Disposition",
     "EndpointDefinition",
     "EnrolledSubject",
@@ -68,11 +76,13 @@ __all__ = [
     "build_study",
     "change_mrn",
     "claiming",
+    "coding",
     "enrol",
     "fetch_subject",
     "fetch_subjects",
     "fetch_subjects_by_mrn",
     "fetch_subjects_by_number",
+    "group_coding",
     "load_protocol",
     "load_study",
     "mrn_hmac",

@@ -22,19 +22,11 @@ from app.trial.codes import (
     VISITS,
     coding,
 )
+from app.trial.measuring import ALL, POPULATIONS, STRATIFIERS, groups_of, scoring_of
 from app.trial.protocol import EndpointDefinition, Protocol, Visit
 
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 FIRST_DOSE = "first-dose"
-
-SCORINGS = {
-    "change": "continuous-variable",
-    "response": "proportion",
-    "time-to-remission": "cohort",
-    "safety": "cohort",
-    "exposure": "continuous-variable",
-}
-"""Estimand → https://hl7.org/fhir/R4/codesystem-measure-scoring.html"""
 
 ANSWERS = {"met": "Met", "not-met": "Not met", "unknown": "Unknown"}
 OVERRIDDEN = ("overridden", "Overridden, reason on file")
@@ -44,7 +36,7 @@ def build_definitions(protocol: Protocol) -> list[Json]:
     return [
         build_schedule(protocol),
         build_eligibility_form(protocol),
-        *(build_measure(each) for each in protocol.endpoint_versions),
+        *(build_measure(each, protocol) for each in protocol.endpoint_versions),
     ]
 
 
@@ -121,7 +113,7 @@ def _visit_action(visit: Visit) -> dict[str, Any]:
     }
 
 
-def build_measure(definition: EndpointDefinition) -> Json:
+def build_measure(definition: EndpointDefinition, protocol: Protocol) -> Json:
     return {
         "resourceType": "Measure",
         "id": f"{definition.id}-{definition.version}",
@@ -137,12 +129,35 @@ def build_measure(definition: EndpointDefinition) -> Json:
         },
         "description": definition.text,
         "topic": [{"coding": [coding(ENDPOINTS, definition.id, definition.title)]}],
-        "scoring": {
-            "coding": [coding(f"{TERMINOLOGY}/measure-scoring", SCORINGS[definition.estimand])]
-        },
+        "scoring": {"coding": [coding(f"{TERMINOLOGY}/measure-scoring", scoring_of(definition))]},
         "type": [{"coding": [coding(f"{TERMINOLOGY}/measure-type", "outcome")]}],
         "definition": [f"Assumption: {each}" for each in definition.assumptions],
+        "group": [_measured_group(definition, code) for code in groups_of(definition, protocol)],
     }
+
+
+def _measured_group(definition: EndpointDefinition, code: str) -> Json:
+    """Populations and stratifiers; their criteria are the endpoint's own definition."""
+    criteria = {
+        "language": "text/plain",
+        "expression": f"{definition.id} {definition.version}: {definition.text}",
+    }
+    return {
+        "code": {"coding": [group_coding(code)]},
+        "population": [
+            {
+                "code": {"coding": [coding(f"{TERMINOLOGY}/measure-population", each)]},
+                "criteria": criteria,
+            }
+            for each in POPULATIONS[scoring_of(definition)]
+        ],
+        "stratifier": [{"code": {"text": each}, "criteria": criteria} for each in STRATIFIERS],
+    }
+
+
+def group_coding(code: str) -> Json:
+    """The code of a Measure's group: a visit, or the whole endpoint."""
+    return coding(ENDPOINTS if code == ALL else VISITS, code)
 
 
 def build_eligibility_form(protocol: Protocol) -> Json:

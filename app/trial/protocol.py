@@ -192,7 +192,8 @@ class PerProtocol:
 class ResponseRule:
     """Counts in 10*9/L. Complete: above `complete_threshold` (or at it, if inclusive). Partial:
     above `partial_multiple` times baseline (or at it), at least `partial_minimum`, and below
-    `partial_below`, where these are set. `visit`: the rule looks at that visit only."""
+    `partial_below`, where these are set. `visit`: the rule looks at that visit only. `partial_code`
+    is the rule's short name of a partial response."""
 
     id: str
     version: str
@@ -209,13 +210,54 @@ class ResponseRule:
     response_confirmation_days: int | None
     loss_confirmation_days: int | None
     visit: str | None
+    partial_code: str = "PR"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
+    """`bleeding_days`: an assessment of bleeding speaks for counts at most this far away;
+    `stopped_*_statuses` say that sirolimus was stopped for good."""
+
     baseline_stratum: Decimal
     thresholds: tuple[Decimal, ...]
     sustained_visits: tuple[str, ...]
+    bleeding_days: int
+    bleeding_grade: int
+    stopped_prescription_statuses: tuple[str, ...]
+    stopped_subject_statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subgroups:
+    """What participants are divided by: `age_cut` in years, `activity_cut` in points of the
+    `activity_instrument`; `ctd_reference` is set against all other diagnoses."""
+
+    age_cut: int
+    activity_instrument: str
+    activity_cut: Decimal
+    ctd_reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeModel:
+    """The mixed model for repeated measures: `covariances` in the order in which they are tried; a
+    visit needs `least_observations`; means are told at the baseline's mean over `reference`,
+    `participants` or `observations`."""
+
+    covariances: tuple[str, ...]
+    degrees_of_freedom: str
+    least_observations: int
+    reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeToRemission:
+    """`administrative_end` in elapsed days; remission of the connective tissue disease is a score
+    of `ctd_instrument` at or below `ctd_threshold`."""
+
+    administrative_end: int
+    ctd_instrument: str
+    ctd_threshold: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,11 +274,47 @@ class Trough:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """`unrecorded_days`: what adherence makes of a day that nothing is recorded of, `not-taken` or
+    `left-out`. `interruption_days` in a row told as not taken are an interruption."""
+
+    unrecorded_days: str
+    interruption_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviationRule:
+    """`code` is one that the code knows; `severity` is `major` or `minor`."""
+
+    code: str
+    title: str
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviationLimits:
+    """A dose change is explained by what happened within `change_reason_days` before it."""
+
+    change_reason_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class Safety:
+    """Adverse events and platelet grades. `platelet_grades` are the limits below which grades 2, 3
+    and 4 lie, `platelet_lower_limit` that of grade 1 (10*9/L). `vague_onset` tells what becomes of
+    an onset that may lie on treatment or outside; `severe_grade` is the first of severe events."""
+
     treatment_emergent_days: int
     grading: str
     platelet_grades: tuple[Decimal, ...]
     small_cell: int
+    platelet_lower_limit: Decimal
+    vague_onset: str
+    related_causalities: tuple[str, ...]
+    unassessed_is_related: bool
+    dose_change_actions: tuple[str, ...]
+    stop_actions: tuple[str, ...]
+    severe_grade: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +378,13 @@ class Protocol:
     per_protocol: PerProtocol
     response_rules: tuple[ResponseRule, ...]
     response: Response
+    subgroups: Subgroups
+    change_model: ChangeModel
+    time_to_remission: TimeToRemission
     trough: Trough
+    exposure: Exposure
+    deviations: Mapping[str, DeviationRule]
+    deviation_limits: DeviationLimits
     safety: Safety
     statistics: Statistics
     activity_instruments: Mapping[str, ActivityInstrument]

@@ -15,13 +15,17 @@ from app.errors import Category, error
 from app.trial.protocol import (
     ActivityInstrument,
     Baseline,
+    ChangeModel,
     CodedTest,
     Contradiction,
     Criterion,
+    DeviationLimits,
+    DeviationRule,
     Diagnosis,
     Dosing,
     Eligibility,
     EndpointDefinition,
+    Exposure,
     IntercurrentEvent,
     MeasurementKind,
     MedicationCodes,
@@ -36,6 +40,8 @@ from app.trial.protocol import (
     Statement,
     Statistics,
     Study,
+    Subgroups,
+    TimeToRemission,
     Trough,
     Visit,
 )
@@ -44,8 +50,32 @@ from app.trial.sourced import Findings, Mark, Reader
 PROTOCOL_FILE = Path(__file__).with_name("protocol.toml")
 
 STRATEGIES = ("hypothetical", "composite", "treatment-policy", "none")
-ROLES = ("primary", "primary-elsewhere", "secondary")
-ESTIMANDS = ("change", "response", "time-to-remission", "safety", "exposure")
+ROLES = ("primary", "primary-model", "primary-elsewhere", "secondary")
+ESTIMANDS = ("change", "response", "time-to-remission", "safety", "exposure", "description")
+COVARIANCES = (
+    "unstructured",
+    "toeplitz-heterogeneous",
+    "ar1-heterogeneous",
+    "compound-symmetry-heterogeneous",
+    "compound-symmetry",
+    "per-visit-ancova",
+)
+DEGREES_OF_FREEDOM = ("kenward-roger", "satterthwaite")
+REFERENCES = ("participants", "observations")
+LEAST_OBSERVATIONS = 3
+UNRECORDED_DAYS = ("not-taken", "left-out")
+SEVERITIES = ("major", "minor")
+VAGUE_ONSETS = ("treatment-emergent", "not-treatment-emergent")
+DEVIATIONS = (
+    "eligibility-not-met",
+    "eligibility-overridden",
+    "dose-before-consent",
+    "loading-dose",
+    "dose-change-without-reason",
+    "trough-without-action",
+    "visit-missed",
+    "visit-outside-tolerance",
+)
 KINDS = ("inclusion", "exclusion")
 OBJECTIVE_TYPES = ("primary", "secondary", "exploratory")
 QUANTILES = ("SAS-1", "SAS-2", "SAS-3", "SAS-4", "SAS-5")
@@ -74,6 +104,8 @@ def _protocol(root: Reader, findings: Findings) -> Protocol:
     known_visits = tuple(visit.code for visit in visits)
     populations = {each.code: each for each in _populations(root)}
     rules = _response_rules(root, known_visits)
+    diagnoses = {each.code: each for each in _diagnoses(root)}
+    instruments = {each.code: each for each in _instruments(root)}
     protocol = Protocol(
         version=root.name("version"),
         study=_study(root.table("study")),
@@ -81,7 +113,7 @@ def _protocol(root: Reader, findings: Findings) -> Protocol:
         published=_publications(root),
         contradictions=_contradictions(root),
         eligibility=_eligibility(root.table("eligibility")),
-        diagnoses={each.code: each for each in _diagnoses(root)},
+        diagnoses=diagnoses,
         dosing=_dosing(root.table("dosing")),
         **_time(root.table("time")),
         baseline=_baseline(root.table("baseline")),
@@ -92,10 +124,16 @@ def _protocol(root: Reader, findings: Findings) -> Protocol:
         per_protocol=_per_protocol(root.table("per_protocol"), known_visits),
         response_rules=rules,
         response=_response(root.table("response"), known_visits),
+        subgroups=_subgroups(root.table("subgroups"), list(diagnoses), list(instruments)),
+        change_model=_change_model(root.table("change_model")),
+        time_to_remission=_time_to_remission(root.table("time_to_remission"), list(instruments)),
         trough=_trough(root.table("trough")),
+        exposure=_exposure(root.table("exposure")),
+        deviations={each.code: each for each in _deviations(root)},
+        deviation_limits=_deviation_limits(root.table("deviation_limits")),
         safety=_safety(root.table("safety")),
         statistics=_statistics(root.table("statistics")),
-        activity_instruments={each.code: each for each in _instruments(root)},
+        activity_instruments=instruments,
         intercurrent_events={each.code: each for each in _intercurrent_events(root)},
         endpoint_versions=_endpoints(root, populations, rules, findings),
         marks=MappingProxyType(dict(findings.marks)),
@@ -378,6 +416,7 @@ def _response_rule(table: Reader, visits: Sequence[str]) -> ResponseRule:
             "loss_confirmation", lambda key: table.whole(key, "d")
         ),
         visit=table.optional("visit", lambda key: table.choice(key, visits)),
+        partial_code=table.optional("partial_code", table.name) or "PR",
     )
     table.finish()
     return rule
@@ -397,12 +436,53 @@ def _response(table: Reader, visits: Sequence[str]) -> Response:
         baseline_stratum=table.number("baseline_stratum", PLATELET_UNIT),
         thresholds=table.numbers("thresholds", PLATELET_UNIT),
         sustained_visits=table.texts("sustained_visits"),
+        bleeding_days=table.whole("bleeding_window", "d"),
+        bleeding_grade=table.whole("bleeding_grade", "1"),
+        stopped_prescription_statuses=table.texts("stopped_prescription_statuses"),
+        stopped_subject_statuses=table.texts("stopped_subject_statuses"),
     )
     for visit in response.sustained_visits:
         if visit not in visits:
             table.problem("sustained_visits", f"{visit} is not a visit")
     table.finish()
     return response
+
+
+def _subgroups(table: Reader, diagnoses: Sequence[str], instruments: Sequence[str]) -> Subgroups:
+    subgroups = Subgroups(
+        age_cut=table.whole("age_cut", "a"),
+        activity_instrument=table.choice("activity_instrument", instruments),
+        activity_cut=table.number("activity_cut", "1"),
+        ctd_reference=table.choice("ctd_reference", diagnoses),
+    )
+    table.finish()
+    return subgroups
+
+
+def _change_model(table: Reader) -> ChangeModel:
+    model = ChangeModel(
+        covariances=table.texts("covariances"),
+        degrees_of_freedom=table.choice("degrees_of_freedom", DEGREES_OF_FREEDOM),
+        least_observations=table.whole("least_observations", "1"),
+        reference=table.choice("reference", REFERENCES),
+    )
+    for name in model.covariances:
+        if name not in COVARIANCES:
+            table.problem("covariances", f"{name} is not one of {', '.join(COVARIANCES)}")
+    if model.least_observations < LEAST_OBSERVATIONS:
+        table.problem("least_observations", f"must not be below {LEAST_OBSERVATIONS}")
+    table.finish()
+    return model
+
+
+def _time_to_remission(table: Reader, instruments: Sequence[str]) -> TimeToRemission:
+    remission = TimeToRemission(
+        administrative_end=table.whole("administrative_end", "d"),
+        ctd_instrument=table.choice("ctd_instrument", instruments),
+        ctd_threshold=table.number("ctd_threshold", "1"),
+    )
+    table.finish()
+    return remission
 
 
 def _trough(table: Reader) -> Trough:
@@ -423,15 +503,53 @@ def _trough(table: Reader) -> Trough:
     return trough
 
 
+def _exposure(table: Reader) -> Exposure:
+    exposure = Exposure(
+        unrecorded_days=table.choice("unrecorded_days", UNRECORDED_DAYS),
+        interruption_days=table.whole("interruption", "d"),
+    )
+    table.finish()
+    return exposure
+
+
+def _deviation(table: Reader) -> DeviationRule:
+    rule = DeviationRule(
+        code=table.word("code", DEVIATIONS),
+        title=table.name("title"),
+        severity=table.choice("severity", SEVERITIES),
+    )
+    table.finish()
+    return rule
+
+
+def _deviations(root: Reader) -> tuple[DeviationRule, ...]:
+    """A kind that is not listed is not looked for."""
+    return tuple(_deviation(table) for table in root.tables("deviations"))
+
+
+def _deviation_limits(table: Reader) -> DeviationLimits:
+    limits = DeviationLimits(change_reason_days=table.whole("change_reason", "d"))
+    table.finish()
+    return limits
+
+
 def _safety(table: Reader) -> Safety:
     safety = Safety(
         treatment_emergent_days=table.whole("treatment_emergent", "d"),
         grading=table.text("grading"),
         platelet_grades=table.numbers("platelet_grades", PLATELET_UNIT),
         small_cell=table.whole("small_cell", "1"),
+        platelet_lower_limit=table.number("platelet_lower_limit", PLATELET_UNIT),
+        vague_onset=table.choice("vague_onset", VAGUE_ONSETS),
+        related_causalities=table.texts("related_causalities"),
+        unassessed_is_related=table.flag("unassessed_is_related"),
+        dose_change_actions=table.texts("dose_change_actions"),
+        stop_actions=table.texts("stop_actions"),
+        severe_grade=table.whole("severe_grade", "1"),
     )
-    if list(safety.platelet_grades) != sorted(safety.platelet_grades, reverse=True):
-        table.problem("platelet_grades", "must fall from grade to grade")
+    limits = [safety.platelet_lower_limit, *safety.platelet_grades]
+    if limits != sorted(limits, reverse=True):
+        table.problem("platelet_grades", "must fall from the lower limit of normal on")
     table.finish()
     return safety
 

@@ -176,6 +176,15 @@ treatment = _trial_table(
     sa.Column("prednisone_mg", sa.Numeric),
 )
 
+# QuestionnaireResponse to the eligibility form. `answers` (met, not-met, unknown, overridden) stand
+# in the order of `criteria`. Clinical time: when it was filled in.
+eligibility = _trial_table(
+    "eligibility",
+    _needed("status", _text()),
+    _needed("criteria", ARRAY(_text())),
+    _needed("answers", ARRAY(_text())),
+)
+
 TRIAL_TABLES = (
     subject,
     demographic,
@@ -187,6 +196,7 @@ TRIAL_TABLES = (
     activity_score,
     bleeding,
     treatment,
+    eligibility,
 )
 
 # Identity: who a subject is. Hospital identifiers are encrypted and looked up by keyed HMAC.

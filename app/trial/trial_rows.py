@@ -44,6 +44,7 @@ from app.trial.codes import (
     UNIT_SUSPECT_SCALE,
     VISITS,
 )
+from app.trial.eligibility_rows import read_answers
 from app.trial.protocol import MeasurementKind, Protocol
 from app.trial.reading import (
     canonical_quantity,
@@ -496,6 +497,19 @@ def _causality(resource: Json) -> str | None:
     return None
 
 
+def project_eligibility(resource: Json, context: Context) -> Values | None:
+    subject, answers = _subject(resource), read_answers(resource)
+    if subject is None or answers is None:
+        return None
+    return {
+        "subject": subject,
+        "status": text(resource.get("status")) or "unknown",
+        "criteria": list(answers),
+        "answers": list(answers.values()),
+        **_clinical(parse_clinical_time(resource.get("authored"), context.zone)),
+    }
+
+
 PROJECTIONS: Mapping[str, Mapping[str, Project]] = MappingProxyType(
     {
         "ResearchSubject": {"subject": project_research_subject},
@@ -511,6 +525,7 @@ PROJECTIONS: Mapping[str, Mapping[str, Project]] = MappingProxyType(
         "MedicationRequest": {"treatment": project_treatment},
         "Encounter": {"visit": project_visit},
         "AdverseEvent": {"adverse_event": project_adverse_event},
+        "QuestionnaireResponse": {"eligibility": project_eligibility},
     }
 )
 """Resource type → table → how a resource becomes a row of it."""

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from app.endpoints import signed_rank
-from app.endpoints import statistics as ours
+from app.endpoints.figures import signed_rank
+from app.endpoints.figures import summaries as ours
 
 TIED = st.integers(-6, 6).map(float)
 CHANGES = st.decimals(-1000, 1000, places=1).map(float)

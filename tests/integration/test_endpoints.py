@@ -6,11 +6,17 @@ first dose is on 2019-01-01; 2019-01-31 is the target of month 1, 2019-03-03 of 
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
+import pickle
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -18,16 +24,25 @@ from fastapi.responses import JSONResponse
 from app.database import Database
 from app.endpoints import Endpoints, StatisticsProcess
 from app.endpoints.answers import format_instant
+from app.endpoints.catalogue import CATALOGUE, PLATELETS
+from app.endpoints.reading.clocks import build_cut
+from app.endpoints.reading.columns import Packed, parse_copy
+from app.endpoints.reading.records import Dose, Measurement
+from app.endpoints.reading.statements import Reading
+from app.endpoints.reading.tables import build_tables
 from app.endpoints.routes import build_router
 from app.endpoints.schemas import Definitions, PlateletChange, PlateletChangeSubjects
 from app.errors import SsciError
 from app.fhir import Create, Delete, Json, Store, Update
 from app.trial import rebuild
+from app.trial.codes import REVIEW
 from tests.conftest import Dsns
-from tests.endpoint_support import visit_of
+from tests.endpoint_support import pack_counts, pack_doses, visit_of
 from tests.trial_support import CALLER, ZONE, protocol, trial_store
 
 CHANGE = "/endpoints/platelet-change"
+REVIEWED = {"system": REVIEW, "code": "analytic-suspect"}
+SCALE = {"system": REVIEW, "code": "unit-suspect-scale"}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +75,9 @@ def store(database: Database) -> Store:
     return trial_store(database)
 
 
-def count(value: float, collected: str, subject: str = "SSCI-001", **changes: Any) -> Json:
+def count(
+    value: float | Decimal, collected: str, subject: str = "SSCI-001", **changes: Any
+) -> Json:
     return {
         "resourceType": "Observation",
         "status": "final",
@@ -126,7 +143,8 @@ async def store_cohort(store: Store) -> datetime:
 async def ask(client: httpx.AsyncClient, path: str = CHANGE, **parameters: str) -> Any:
     response = await client.get(path, params=parameters)
     assert response.status_code == 200, response.text
-    return response.json()
+    whole = response.json()
+    return {**whole, **whole.get("figures", {})}
 
 
 async def month_1_mean(client: httpx.AsyncClient, **parameters: str) -> float | None:
@@ -145,8 +163,8 @@ async def test_figures_per_visit_with_inputs_that_can_be_read(client, store):
     month1, month2 = visit_of(told, "M1"), visit_of(told, "M2")
     assert (month1["n"], month1["change"]["mean"]) == (2, 2.5)
     assert (month2["n"], month2["change"]["mean"], month2["missing"]["n"]) == (1, 40.0, 1)
-    assert len(told["inputs"]) == 7
-    for each in told["inputs"]:
+    assert len(told["inputs"]["listed"]) == 7
+    for each in told["inputs"]["listed"]:
         resource_type, resource_id = each["resource"].split("/")
         stored = await store.read_version(CALLER, resource_type, resource_id, each["version"])
         assert stored is not None
@@ -155,7 +173,7 @@ async def test_figures_per_visit_with_inputs_that_can_be_read(client, store):
 
 async def test_answers_have_the_documented_shape(client, store):
     await store_cohort(store)
-    PlateletChange.model_validate(await ask(client))
+    PlateletChange.model_validate((await client.get(CHANGE)).json())
     PlateletChangeSubjects.model_validate(await ask(client, f"{CHANGE}/subjects"))
     Definitions.model_validate(await ask(client, "/endpoints"))
 
@@ -242,7 +260,7 @@ async def test_the_cutoff_includes_what_began_until_then(client, store, cutoff, 
     """Also with an unescaped plus, which arrives as a space."""
     await store_cohort(store)
     response = await client.get(f"{CHANGE}?cutoff={cutoff}")
-    assert visit_of(response.json(), "M1")["n"] == size
+    assert visit_of(response.json()["figures"], "M1")["n"] == size
 
 
 async def test_a_cut_before_the_first_dose_has_no_participants(client, store):
@@ -338,7 +356,10 @@ async def test_a_parameter_given_twice_is_refused_by_name(client):
         ("asOf", "2019-01-01"),
         ("asOf", "0001-01-01T00:00:00%2B14:00"),
         ("population", ""),
-        ("population", "per-protocol"),
+        ("subgroup", "shoe-size"),
+        ("visit", "M3"),
+        ("format", "pdf"),
+        ("definition", "0.0.1"),
         ("population", "everyone"),
     ],
 )
@@ -350,23 +371,110 @@ async def test_a_malformed_value_is_refused_by_its_parameters_name(client, name,
 async def test_the_list_tells_definitions_and_where_they_are_answered(client):
     told = await ask(client, "/endpoints")
     answered = {each["id"]: each["answers"] for each in told["endpoints"] if each["answers"]}
-    assert answered == {"platelet-change": [CHANGE, f"{CHANGE}/subjects"]}
-    assert {"response-rate", "time-to-complete-remission"} <= {
-        each["id"] for each in told["endpoints"]
-    }
+    assert answered["platelet-change"][:2] == [CHANGE, f"{CHANGE}/subjects"]
+    assert answered.keys() == CATALOGUE.keys()
 
 
-@pytest.mark.parametrize(("name", "status"), [("response-rate", 501), ("happiness", 404)])
-async def test_an_endpoint_that_is_not_answered_says_so(client, name, status):
-    response = await client.get(f"/endpoints/{name}")
-    assert response.status_code == status
+async def test_every_endpoint_of_the_catalogue_answers_an_empty_trial_and_a_small_one(
+    client, store
+):
+    await assert_all_answer(client)
+    await store_cohort(store)
+    await assert_all_answer(client)
+
+
+async def assert_all_answer(client: httpx.AsyncClient) -> None:
+    for endpoint, form in itertools.product(CATALOGUE, ("json", "csv")):
+        for path in ("", "/subjects"):
+            told = await client.get(f"/endpoints/{endpoint}{path}?format={form}")
+            assert told.status_code == 200, (endpoint, path, form, told.text)
+            assert "NaN" not in told.text
+
+
+async def test_an_unknown_endpoint_is_not_found(client):
+    response = await client.get("/endpoints/happiness")
+    assert response.status_code == 404
     assert "platelet-change" in response.json()["issues"][0]["reason"]
+
+
+async def test_figures_as_csv_have_one_row_per_figure(client, store):
+    await store_cohort(store)
+    response = await client.get(f"{CHANGE}?format=csv&visit=M1")
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    means = {row["group"]: row["value"] for row in rows if row["statistic"] == "visits.change.mean"}
+    assert means == {"M1": "2.5"}
+    empty = [row["reason"] for row in rows if row["statistic"] == "strata.visits.change.sd"]
+    assert empty == ["", "no values"]
+
+
+async def test_listed_counts_as_csv_have_one_row_per_count(client, store):
+    await store_cohort(store)
+    response = await client.get(f"{CHANGE}/subjects?format=csv")
+    rows = list(csv.DictReader(io.StringIO(response.text)))
+    assert [row["CHG"] for row in rows if row["AVISIT"] == "Month 1"] == ["10.0", "-5.0"]
+
+
+async def test_the_listing_goes_on_after_a_subject_number(client, store):
+    await store_cohort(store)
+    told = await ask(client, f"{CHANGE}/subjects", after="SSCI-001")
+    assert [each["USUBJID"] for each in told["subjects"]] == ["SSCI-002"]
+
+
+async def test_a_subgroup_has_figures_of_its_own(client, store):
+    await store_cohort(store)
+    told = await ask(client, subgroup="baseline")
+    assert [(each["level"], each["n"]) for each in told["subgroups"]] == [("< 50", 2)]
+    assert visit_of(told["subgroups"][0]["figures"], "M1")["change"]["mean"] == 2.5
 
 
 def test_the_api_document_tells_parameters_and_shapes(database):
     app = FastAPI()
     app.include_router(build_router(Endpoints(database, protocol(), ZONE)))
-    operation = app.openapi()["paths"][CHANGE]["get"]
-    assert [each["name"] for each in operation["parameters"]] == ["cutoff", "asOf", "population"]
+    operation = app.openapi()["paths"]["/endpoints/{endpoint}"]["get"]
+    told = [each["name"] for each in operation["parameters"]]
+    assert told[:4] == ["endpoint", "cutoff", "asOf", "population"]
+    assert operation["parameters"][0]["schema"]["enum"] == list(CATALOGUE)
     shape = operation["responses"]["200"]["content"]["application/json"]["schema"]
-    assert shape == {"$ref": "#/components/schemas/PlateletChange"}
+    assert shape == {"$ref": "#/components/schemas/EndpointAnswer"}
+
+
+async def test_the_columns_say_what_the_records_say(database, store):
+    """Flags, times and numbers that PostgreSQL packs, against the records of the same rows."""
+    await store_cohort(store)
+    absent = {**count(3, "2019-02-03"), "dataAbsentReason": {"text": "clotted"}}
+    del absent["valueQuantity"]
+    undated = count(6, "2019")
+    del undated["effectiveDateTime"]
+    changes = [
+        count(Decimal("1.5"), "2019-02", status="preliminary"),
+        count(2, "2019", valueQuantity={"value": 2, "unit": "giant", "comparator": "<"}),
+        absent,
+        count(-4, "2019-02-03T10:00:00.123+08:00"),
+        count(Decimal("5E300"), "2019-02-04T23:59:59Z"),
+        count(Decimal("0.000000001"), "2019-02-05"),
+        count(0, "2019-02-06"),
+        {**count(7, "2019-02-07"), "meta": {"tag": [REVIEWED, SCALE]}},
+    ]
+    await store.write(CALLER, [Create(each) for each in (*changes, undated)])
+    cut = build_cut(None, None, datetime.now(UTC), ZONE)
+    reading = Reading(cut, ZONE, protocol(), PLATELETS, frozenset())
+    frames: list[bytes] = []
+
+    async def write(frame: bytes) -> None:
+        frames.append(frame)
+
+    async with database.reading() as connection:
+        await reading.send(connection, write)
+    end = frames.index(b"")
+    packed = parse_copy(b"".join(frames[1:end])), parse_copy(b"".join(frames[end + 1 : -1]))
+    tables = build_tables(pickle.loads(frames[0]), *packed)
+    counts = sorted_by_key(pack_counts(tables.rows.all(Measurement)))
+    doses = sorted_by_key(pack_doses(tables.rows.all(Dose)))
+    for ours, theirs in ((counts, tables.counts), (doses, tables.doses)):
+        for name in ("key", "version", "begin", "day", "value", "flags"):
+            np.testing.assert_array_equal(ours[name], sorted_by_key(theirs)[name], name)
+
+
+def sorted_by_key(packed: Packed) -> Packed:
+    return packed[np.argsort(packed["key"])]

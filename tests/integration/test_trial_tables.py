@@ -150,7 +150,8 @@ async def test_the_tables_rebuilt_from_fhir_history_are_equal(
     await store.write(CALLER, [Update(platelets(99), "p9")])
     await store.write(CALLER, [Update(platelets(5, "6690-2"), "p10")])
     before = await rows_of(owner)
-    assert [len(before[name]) for name in ("subject", "demographic", "diagnosis")] == [3, 3, 3]
+    enrolled = ("subject", "demographic", "diagnosis", "eligibility")
+    assert [len(before[name]) for name in enrolled] == [3, 3, 3, 3]
     assert len(before["measurement"]) == 1206
     async with await Database.open(database_dsns.owner) as as_owner:
         counted = await rebuild(as_owner, protocol(), ZONE)

@@ -18,7 +18,14 @@ from __future__ import annotations
 import pytest
 
 from app.endpoints.schemas import PlateletChange, PlateletChangeSubjects
-from tests.endpoint_support import ONE_DOSE, answer, build_request, subject_answer, visit_of
+from tests.endpoint_support import (
+    ONE_DOSE,
+    answer,
+    build_request,
+    subject_answer,
+    visit_of,
+    whole_answer,
+)
 
 SUBJECTS = """
     subject  | consent
@@ -250,8 +257,37 @@ def test_locf_does_not_reach_the_first_visit():
     assert told["sensitivity"]["locf"]["visits"][0]["n"] == 0
 
 
-def test_what_only_case_report_forms_tell_is_not_recorded(cohort):
-    assert set(cohort["intercurrentEvents"].values()) == {"not recorded"}
+def test_a_count_after_rescue_treatment_is_set_aside_and_used_in_the_sensitivity_analysis():
+    counts = "collected | value \n 2018-12-31 | 20 \n 2019-01-31 | 90 \n 2019-03-03 | 40"
+    rescue = "given | group \n 2019-01-30 | platelet-transfusion"
+    told = answer(build_request(counts, treatments=rescue))
+    assert visit_of(told, "M1")["n"] == 0
+    assert visit_of(told, "M1")["missing"]["reasons"] == {
+        "every valid count in the window is after rescue treatment": 1
+    }
+    assert told["sensitivity"]["treatmentPolicy"]["visits"][0]["change"]["mean"] == 70.0
+    assert told["intercurrentEvents"]["rescue"] == {
+        "strategy": "hypothetical",
+        "participants": 1,
+        "firstBy": {"platelet-transfusion": 1},
+        "countsSetAside": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("2019-01-31", 0),
+        ("2019-01-31T08:00", 0),
+        ("2019-01-31T10:00", 1),
+        ("2019-02-01", 1),
+        ("2018-12-31", 1),
+    ],
+)
+def test_a_count_drawn_before_the_rescue_of_its_day_is_used(given, used):
+    counts = "collected | value \n 2018-12-31 | 20 \n 2019-01-31T09:00 | 90"
+    told = answer(build_request(counts, treatments=f"given \n {given}"))
+    assert visit_of(told, "M1")["n"] == used
 
 
 def test_unusable_counts_are_counted_by_reason(cohort):
@@ -260,7 +296,7 @@ def test_unusable_counts_are_counted_by_reason(cohort):
 
 
 def test_each_figure_lists_the_versions_it_rests_on(cohort):
-    mine = [each for each in cohort["inputs"] if each["subject"] == "SSCI-002"]
+    mine = [each for each in cohort["inputs"]["listed"] if each["subject"] == "SSCI-002"]
     told = [(each["usedAs"], each["visit"], each["url"]) for each in mine]
     assert told == [
         ("first dose", None, "/fhir/MedicationAdministration/dose-2/_history/1"),
@@ -322,10 +358,10 @@ def test_a_count_of_zero_has_a_percent_change_but_no_ratio():
 
 def test_answers_have_the_documented_shape():
     request = build_request(COUNTS, DOSES, SUBJECTS)
-    PlateletChange.model_validate(answer(request))
+    PlateletChange.model_validate(whole_answer(request))
     PlateletChangeSubjects.model_validate(subject_answer(request))
     empty = build_request(doses="subject")
-    PlateletChange.model_validate(answer(empty))
+    PlateletChange.model_validate(whole_answer(empty))
     PlateletChangeSubjects.model_validate(subject_answer(empty))
 
 

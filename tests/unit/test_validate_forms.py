@@ -52,6 +52,11 @@ def test_a_language_is_a_tag(given: str, count: int) -> None:
     assert len(problems(basic(language=given))) == count
 
 
+def test_the_language_of_an_expression_is_one_for_computers() -> None:
+    expression = {"language": "text/cql", "expression": "true"}
+    assert problems(extended(valueExpression=expression)) == []
+
+
 def test_the_url_of_an_extension_is_absolute() -> None:
     assert problems(basic(extension=[{"url": "rel", "valueString": "x"}])) == [
         "Basic.extension[0].url"

@@ -4,6 +4,7 @@ https://hl7.org/fhir/R4/operations.html
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,16 +40,23 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 
-def find_operation(level: Level, resource_type: str | None, name: str) -> Operation | None:
+Operations = Sequence[Operation]
+
+
+def find_operation(
+    level: Level, resource_type: str | None, name: str, among: Operations = OPERATIONS
+) -> Operation | None:
     """The operation that is called so there; `name` with or without `$`."""
     bare = name.removeprefix("$")
-    for operation in OPERATIONS:
+    for operation in among:
         if operation.name == bare and operation.is_for(level, resource_type):
             return operation
     return None
 
 
-def describe(level: Level, resource_type: str | None = None) -> list[Json]:
+def describe(
+    level: Level, resource_type: str | None = None, among: Operations = OPERATIONS
+) -> list[Json]:
     """The operations as a CapabilityStatement lists them: at the system level those of `rest`, at
     the other levels those of a resource type. https://hl7.org/fhir/R4/capabilitystatement.html"""
     levels: tuple[Level, ...] = ("system",) if level == "system" else ("type", "instance")
@@ -58,7 +66,7 @@ def describe(level: Level, resource_type: str | None = None) -> list[Json]:
             "definition": operation.definition,
             "documentation": _places(operation, resource_type),
         }
-        for operation in OPERATIONS
+        for operation in among
         if any(operation.is_for(each, resource_type) for each in levels)
     ]
 
@@ -75,7 +83,7 @@ def _places(operation: Operation, resource_type: str | None) -> str:
 
 async def answer(app: FhirApp, request: Request) -> Response:
     """Carry out the operation at the end of `request.path`, whose types and ids are checked."""
-    operation = _operation_at(request.path)
+    operation = _operation_at(request.path, app.operations)
     if request.method not in operation.methods:
         raise wrong_method(request.method, allowed(operation.methods))
     try:
@@ -87,16 +95,16 @@ async def answer(app: FhirApp, request: Request) -> Response:
     return await operation.run(app, read)
 
 
-def methods_at(path: tuple[str, ...]) -> tuple[str, ...]:
+def methods_at(path: tuple[str, ...], among: Operations = OPERATIONS) -> tuple[str, ...]:
     """By which methods the operation at this address can be called; 404 if there is none."""
-    return _operation_at(path).methods
+    return _operation_at(path, among).methods
 
 
-def _operation_at(path: tuple[str, ...]) -> Operation:
+def _operation_at(path: tuple[str, ...], among: Operations) -> Operation:
     level, resource_type = _place(path)
-    operation = find_operation(level, resource_type, path[-1])
+    operation = find_operation(level, resource_type, path[-1], among)
     if operation is None:
-        raise _unknown(level, resource_type)
+        raise _unknown(level, resource_type, among)
     return operation
 
 
@@ -122,8 +130,8 @@ def _place(path: tuple[str, ...]) -> tuple[Level, str | None]:
     return ("type" if len(path) == 2 else "instance"), path[0]
 
 
-def _unknown(level: Level, resource_type: str | None) -> SsciError:
-    known = sorted(f"${each.name}" for each in OPERATIONS if each.is_for(level, resource_type))
+def _unknown(level: Level, resource_type: str | None, among: Operations) -> SsciError:
+    known = sorted(f"${each.name}" for each in among if each.is_for(level, resource_type))
     return error(
         Category.NOT_FOUND,
         f"there is no such operation here; there are: {', '.join(known)}",
