@@ -204,6 +204,7 @@ class Feeds:
         self._lanes = Lanes(self._attempt_together, TOGETHER, lanes=2)
         self._turns = Turns()
         self._held: dict[int, Job] = {}
+        self._taken = 0
         self.idempotency = Idempotency(database, lambda: self._keys.result_hmac, now)
 
     @property
@@ -436,13 +437,14 @@ class Feeds:
         return facts, (await self._acknowledged([kept.id])).get(kept.id)
 
     def _hold(self, job: Job) -> None:
-        """Spares the worker that takes the message up reading it back, if it does so soon."""
+        """Spares the worker that takes the message up reading it back. Of more than can be held the
+        first are held, which are taken up first; what another process has taken up is let go."""
         content = job.content
-        if len(content.data) <= LIGHT_BYTES:
+        if len(self._held) >= HELD_JOBS and (oldest := next(iter(self._held))) <= self._taken:
+            del self._held[oldest]
+        if len(content.data) <= LIGHT_BYTES and len(self._held) < HELD_JOBS:
             setting = with_transport_charset(job.setting, content.media_type, content.data)
             self._held[content.id] = replace(job, setting=setting)
-        if len(self._held) > HELD_JOBS:
-            del self._held[next(iter(self._held))]
 
     async def _claim(self, sql: str, message_id: int) -> Any | None:
         async with self.database.writing() as connection:
@@ -585,6 +587,7 @@ class Feeds:
             rows = await connection.fetch(CLAIM_NEXT, CLAIM, TOGETHER, TOGETHER * LIGHT_BYTES)
         if not rows:
             return await self._process_broken()
+        self._taken = max(row["message_id"] for row in rows)
         await self._process_claimed(sorted(rows, key=lambda row: int(row["message_id"])))
         return len(rows)
 

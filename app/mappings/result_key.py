@@ -6,9 +6,7 @@ installation's key, which never rotates: the same result has the same id for eve
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-import uuid
 from dataclasses import dataclass, field
 
 FIRST = "1"
@@ -68,7 +66,14 @@ def normal_sub_id(text: str) -> str:
 
 def keyed_id(secret: bytes, *parts: str) -> str:
     """A resource id: the HMAC's first 16 bytes written as a UUID."""
-    return str(uuid.UUID(bytes=_digest(secret, parts)[:16], version=5))
+    value = int.from_bytes(_digest(secret, parts)[:16], "big")
+    text = f"{value & ~_UUID_MARKS | _VERSION_5:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+_UUID_MARKS = 0xF000 << 64 | 0xC000 << 48
+_VERSION_5 = 0x5000 << 64 | 0x8000 << 48
+"""Version and variant, where RFC 9562 has them."""
 
 
 def keyed_token(secret: bytes, *parts: str) -> str:
@@ -78,8 +83,6 @@ def keyed_token(secret: bytes, *parts: str) -> str:
 
 def _digest(secret: bytes, parts: tuple[str, ...]) -> bytes:
     """Every part with its length, so that no two lists of parts read the same."""
-    data = b"".join(
-        len(part).to_bytes(4, "big") + part
-        for part in (text.encode("utf-8", "surrogatepass") for text in parts)
-    )
-    return hmac.new(secret, data, hashlib.sha256).digest()
+    encoded = [text.encode("utf-8", "surrogatepass") for text in parts]
+    data = b"".join([len(part).to_bytes(4, "big") + part for part in encoded])
+    return hmac.digest(secret, data, "sha256")

@@ -332,3 +332,32 @@ async def test_messages_that_wait_for_their_facts_are_told_what_is_stored(lab: H
         assert told.json()["facts"] == receipt["facts"]
         again = (await lab.post(sent[answers.index(answer)], accept="application/json")).json()
         assert again["messages"][0]["ack"] == receipt["ack"]
+
+
+async def test_of_more_messages_than_can_be_held_the_first_are_held(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds_module, "HELD_JOBS", 2)
+    await keep_all(lab.feeds, [(LIS, oru(order=f"L{n}", id=f"{n}")) for n in range(3)])
+    assert list(lab.feeds._held) == await _message_ids(lab, 2)
+    assert await lab.feeds.process_pending() == 3
+    assert await _outcomes(lab) == ["stored"] * 3
+    assert not lab.feeds._held
+
+
+async def test_what_another_process_took_up_makes_room_for_what_comes(
+    lab: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feeds_module, "HELD_JOBS", 1)
+    await keep_all(lab.feeds, [(LIS, oru(order="L1", id="1"))])
+    taken = dict(lab.feeds._held)
+    assert await lab.feeds.process_pending() == 1
+    lab.feeds._held.update(taken)
+    await keep_all(lab.feeds, [(LIS, oru(order="L2", id="2"))])
+    assert list(lab.feeds._held) == (await _message_ids(lab, 2))[1:]
+
+
+async def _message_ids(lab: Hospital, limit: int) -> list[int]:
+    async with lab.database.reading() as connection:
+        rows = await connection.fetch("SELECT id FROM feeds.message ORDER BY id LIMIT $1", limit)
+    return [row["id"] for row in rows]

@@ -70,7 +70,7 @@ def build_ledger(read: Read, facts: Sequence[Fact], setting: FeedSetting) -> Led
     entries = list_entries(read, facts, setting, apart)
     if entries is None:
         return None
-    ignored = sum(_count_leaves(segment) for segment in apart)
+    ignored = _count_leaves(apart)
     counts: dict[Kind, int] = {"mapped": 0, "carried": 0, "ignored": ignored, "unexplained": 0}
     paths: list[str] = []
     for entry in entries:
@@ -120,13 +120,18 @@ def _left_out(read: Read, facts: Sequence[Fact]) -> Set[Segment]:
     if not isinstance(read.content, Message) or _verdict_of_all(read) is not None:
         return frozenset()
     ends = _ends(facts)
+    if LEFT_OUT.isdisjoint(ends.values()):
+        return frozenset()
     return {each for each in read.content.segments if ends.get(each.place) in LEFT_OUT}
 
 
-def _count_leaves(segment: Segment) -> int:
-    """How many entries `_Judge.segment` would list."""
-    marks = segment.separators
-    return len(_leaf_of(marks).findall(marks.field.join(segment.fields[1:])))
+def _count_leaves(segments: Iterable[Segment]) -> int:
+    """How many entries `_Judge.segment` would list of these segments of one message."""
+    fields: list[str] = []
+    for segment in segments:
+        fields += segment.fields[1:]
+        marks = segment.separators
+    return len(_leaf_of(marks).findall(marks.field.join(fields))) if fields else 0
 
 
 @functools.lru_cache(maxsize=64)
@@ -234,10 +239,11 @@ def _ends(facts: Sequence[Fact]) -> Mapping[str, Outcome]:
     return {
         fact.place: fact.outcome
         for fact in facts
-        if fact.outcome in HELD | LEFT_OUT and not fact.place.startswith(("PID", "MSH"))
+        if fact.outcome in HELD_OR_LEFT_OUT and not fact.place.startswith(("PID", "MSH"))
     }
 
 
+HELD_OR_LEFT_OUT = HELD | LEFT_OUT
 PREFERRED = MappingProxyType(
     {
         name: tuple({n for others in ALTERNATIVES.values() for each, n in others if each == name})

@@ -169,7 +169,7 @@ def plain_lines(
         if key not in tails:
             number = fact.subject.number if fact.subject else None
             tails[key] = f"{fixed}\t{copy_text(fact.order_token, number)}\n"
-        told = _told(fact.detail, _clean(fact.code), _clean(fact.system), fact.analyte)
+        told = _told(fact.detail, fact.code, fact.system, fact.analyte)
         span, place = fact.span, copy_text(fact.place)
         lines[fact.ordinal] = (
             f"{fact.ordinal}\t{span.start}\t{span.end}\t{place}\t{told}\t{tails[key]}"
@@ -180,7 +180,7 @@ def plain_lines(
 @lru_cache(maxsize=1024)
 def _told(detail: str, code: str, system: str, analyte: str) -> str:
     """Of a test that is not collected, as COPY reads it: the dictionary has a few of them."""
-    return copy_text(detail, code, system, analyte)
+    return copy_text(detail, _clean(code), _clean(system), analyte)
 
 
 def _is_plain(fact: Fact) -> bool:

@@ -278,7 +278,13 @@ def _read_separators(head: str) -> Separators:
     found = [encoding[n : n + 1] or standard[n] for n in range(4)]
     if len(set(found)) < 4 or field in found:
         found = [*standard]
-    return Separators(field, *found)
+    return _separators(field, *found)
+
+
+@functools.lru_cache(maxsize=64)
+def _separators(*marks: str) -> Separators:
+    """The same object for the same marks: what is remembered by them is found sooner."""
+    return Separators(*marks)
 
 
 def _read_segments(
