@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "fhir": frozenset({"database", "errors", "numerous"}),
     "trial": frozenset({"fhir", "database", "errors"}),
     "mappings": frozenset({"fhir", "trial", "database", "errors", "numerous"}),
-    "endpoints": frozenset({"trial", "fhir", "database", "errors"}),
+    "endpoints": frozenset({"trial", "fhir", "database", "errors", "numerous"}),
     "access": frozenset({"endpoints", "mappings", "trial", "fhir", "database", "errors"}),
     "simulation": frozenset({"errors"}),
 }

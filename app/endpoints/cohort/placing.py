@@ -227,7 +227,7 @@ def choose_baseline(counts: Counts, size: int) -> Index:
     """Of each participant the last usable count at or before the first dose; of several at the same
     instant the highest: the choice must not favour a response."""
     rows = np.flatnonzero(counts.usable & counts.for_baseline)
-    keys = (-counts.begin, -counts.value, counts.key)
+    keys = (-counts.begin, -counts.value, counts.scale_suspect.view(np.int8), counts.key)
     return choose_least(rows, counts.subject, size, keys)
 
 
@@ -241,5 +241,6 @@ def choose_visits(
     targets = np.array([visit.target for visit in visits] or [0], np.int32)
     distance = np.abs(counts.elapsed - targets[np.maximum(counts.visit, 0)])
     group = counts.subject.astype(np.intp) * len(visits) + counts.visit
-    keys = (distance, counts.elapsed, -counts.begin, counts.value, counts.key)
+    same = (counts.value, counts.scale_suspect.view(np.int8), counts.key)
+    keys = (distance, counts.elapsed, -counts.begin, *same)
     return choose_least(rows, group, size * len(visits), keys).reshape(size, len(visits))

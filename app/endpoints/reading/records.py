@@ -13,10 +13,11 @@ from decimal import Decimal
 from typing import TypeVar
 
 from app.endpoints.public import Release
+from app.numerous import numerous
 from app.trial import EndpointDefinition, Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Source:
     """The version of a resource that a row was read from."""
 
@@ -33,7 +34,7 @@ class Source:
         return f"/fhir/{self.resource_type}/{self.id}/_history/{self.version}"
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class ClinicalTime:
     """When something happened: the recorded time begins at `begin`, with its precision. `day` and
     `last_day` are calendar days in the study's zone; None where they are not known, and for a
@@ -53,7 +54,7 @@ class ClinicalTime:
         return self.precision not in ("year", "month", "day")
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Record:
     """A row of the trial database. `when` is its clinical time."""
 
@@ -66,7 +67,7 @@ class Record:
         return self.when.day if self.when else None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Subject(Record):
     """A ResearchSubject of this study; `when` is the consent. `ended` is the last day on study."""
 
@@ -84,13 +85,13 @@ class Subject(Record):
         return self.when is not None or self.consent is not None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Demographic(Record):
     gender: str | None
     birth_year: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Diagnosis(Record):
     """`code` is one of the protocol's connective tissue diseases; `when` its onset."""
 
@@ -99,7 +100,7 @@ class Diagnosis(Record):
     verification: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Measurement(Record):
     """A value in the protocol's unit. `scale_suspect`: flagged for review, used all the same.
     `key` stands for it in the columns."""
@@ -116,7 +117,7 @@ class Measurement(Record):
     scale_suspect: bool
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Dose(Record):
     """Sirolimus, `amount` in mg. `origin`: `diary` or `pill-count` at home, None in hospital.
     `total`: mg taken over the whole period of `when`, as a pill count gives it. `key` stands for it
@@ -130,7 +131,7 @@ class Dose(Record):
     total: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Attendance(Record):
     """An Encounter that is a visit of the protocol (`visit` is its code)."""
 
@@ -138,7 +139,7 @@ class Attendance(Record):
     status: str
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class AdverseEvent(Record):
     """`when` is the onset. `grade` of CTCAE 1-5 by the version `grading`; `soc` its system organ
     class; `action` with sirolimus; `resolved` the last day."""
@@ -160,7 +161,7 @@ class AdverseEvent(Record):
     resolved: date | None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class ActivityScore(Record):
     """`kind` is the instrument; `platelet_item` what platelets contribute to `value`."""
 
@@ -171,7 +172,7 @@ class ActivityScore(Record):
     data_absent_reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Bleeding(Record):
     """`grade` of the WHO scale (0 none - 4) where it was assessed."""
 
@@ -181,7 +182,7 @@ class Bleeding(Record):
     sites: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Treatment(Record):
     """Other than sirolimus: `kind` is rescue, background or prescribed (also of sirolimus, whose
     `group` is study-medication). `prednisone_mg`: a day's prednisone equivalent of a steroid."""
@@ -196,7 +197,7 @@ class Treatment(Record):
     prednisone_mg: Decimal | None
 
 
-@dataclass(frozen=True, slots=True)
+@numerous(frozen=True, slots=True)
 class Eligibility(Record):
     """`answers` (met, not-met, unknown, overridden) stand in the order of `criteria`; `when`: the
     time of the answers."""
