@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from app.endpoints.catalogue import CATALOGUE
@@ -170,6 +171,10 @@ def _is(definition: EndpointDefinition, wanted: str) -> bool:
 def _day(name: str, given: str) -> str:
     if not _DATE.fullmatch(given):
         raise refused(name, "must be a date such as 2019-03-14")
+    try:
+        date.fromisoformat(given)
+    except ValueError:
+        raise refused(name, "must be a date that exists") from None
     return given
 
 

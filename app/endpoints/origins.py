@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Any
 
 from app.fhir import Caller, Json, Layout, Reading, Store, parse_json, parse_search
@@ -61,8 +61,11 @@ class Origins:
         self._store = store
         self._reading = Reading(layout, zone, "")
 
-    async def find(self, caller: Caller, versions: Sequence[Version]) -> Mapping[Version, Origin]:
-        """Of each version that a feed wrote; others (a client's own) have none."""
+    async def find(
+        self, caller: Caller, versions: Sequence[Version], as_of: datetime | None = None
+    ) -> Mapping[Version, Origin]:
+        """Of each version that a feed wrote, as it was known at an instant; of several the first
+        that was recorded. Others (a client's own) have none."""
         wanted = {each.reference: each for each in versions}
         found: dict[Version, Origin] = {}
         ordered = sorted(wanted)
@@ -70,8 +73,12 @@ class Origins:
             references = ordered[start : start + BATCH]
             async for provenance in self._search(caller, references):
                 for reference, origin in read_origins(provenance):
-                    if reference in wanted:
-                        found.setdefault(wanted[reference], origin)
+                    version = wanted.get(reference)
+                    if version is None or not _was_known(origin, as_of):
+                        continue
+                    held = found.get(version)
+                    if held is None or _order(origin) < _order(held):
+                        found[version] = origin
         return found
 
     async def _search(self, caller: Caller, references: Sequence[str]) -> AsyncIterator[Json]:
@@ -79,6 +86,14 @@ class Origins:
         request = parse_search(self._reading, "Provenance", criteria)
         async for each in self._store.search_all(caller, request):
             yield parse_json(each.body)
+
+
+def _was_known(origin: Origin, as_of: datetime | None) -> bool:
+    return as_of is None or datetime.fromisoformat(origin.recorded) <= as_of
+
+
+def _order(origin: Origin) -> tuple[datetime, str]:
+    return datetime.fromisoformat(origin.recorded), origin.provenance
 
 
 def read_origins(provenance: Json) -> Iterator[tuple[str, Origin]]:

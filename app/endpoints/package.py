@@ -13,6 +13,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
@@ -63,7 +64,8 @@ class Packager:
                 if each.name.endswith(f"/{FIGURES}.json"):
                     inputs += _inputs(json.loads(each.body))
                 yield each
-        for each in (await self._traced(inputs), *_definitions()):
+        known = asked[0].cut.as_of
+        for each in (await self._traced(inputs, known), *_definitions()):
             made.append(each)
             yield each
         manifest = File(MANIFEST, _manifest(asked, made))
@@ -72,9 +74,10 @@ class Packager:
 
     async def _answers(self, request: Request) -> AsyncIterator[File]:
         folder = request.definition.id
-        for view, form in ((v, f) for v in (FIGURES, SUBJECTS) for f in ("json", "csv")):
-            body = await self._compute(request, view, form)
-            yield File(f"{folder}/{view}.{form}", body)
+        for form in ("json", "csv"):
+            yield File(f"{folder}/{FIGURES}.{form}", await self._compute(request, FIGURES, form))
+        async for each in self._listings(request):
+            yield each
         if request.release is not None:
             return
         for plot in CATALOGUE[request.definition.id].plots:
@@ -82,13 +85,27 @@ class Packager:
                 body = await self._compute(request, f"plot:{plot}", form)
                 yield File(f"{folder}/{plot}.{form}", body)
 
+    async def _listings(self, request: Request) -> AsyncIterator[File]:
+        """Of more than a page of participants the second page is `subjects-2`, and so on."""
+        folder, page, after = request.definition.id, 1, request.after
+        while page == 1 or after is not None:
+            asked = replace(request, after=after)
+            name = f"{folder}/{SUBJECTS}" + (f"-{page}" if page > 1 else "")
+            body = await self._compute(asked, SUBJECTS, "json")
+            yield File(f"{name}.json", body)
+            yield File(f"{name}.csv", await self._compute(asked, SUBJECTS, "csv"))
+            if asked.release is not None:  # its own number would be told
+                body = await self._compute(replace(asked, release=None), SUBJECTS, "json")
+            page, after = page + 1, json.loads(body)["page"]["next"]
+
     async def _compute(self, request: Request, view: str, form: str) -> bytes:
         return await self._endpoints.compute("endpoint", replace(request, view=view, format=form))
 
-    async def _traced(self, inputs: list[Mapping[str, Any]]) -> File:
+    async def _traced(self, inputs: list[Mapping[str, Any]], known: datetime) -> File:
         """Every input with the message behind it."""
         versions = {_version(each) for each in inputs}
-        found = await self._origins.find(self._caller, sorted(versions, key=_reference))
+        ordered = sorted(versions, key=_reference)
+        found = await self._origins.find(self._caller, ordered, known)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(COLUMNS)

@@ -23,7 +23,8 @@ NO_DATE = "withheld: a date that is nobody's"
 NOTE = (
     "Public release: dates are shifted by a constant number of days per participant, subject "
     "numbers are pseudonyms, cells of 1 to {} are withheld with all that stands in the same cell "
-    "group. Cells that could be told from totals by subtraction are not withheld beyond that."
+    "group. Cells that could be told from totals by subtraction are not withheld beyond that, and "
+    "a listing tells of single participants: its owner decides whether it is released."
 )
 
 LONGEST_SHIFT = 364
@@ -31,10 +32,13 @@ Answer = dict[str, Any]
 
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(T.*)?")
 _SUBJECT_KEYS = ("USUBJID", "SUBJID", "subject")
+_EXACT = frozenset({"ADTM", "TRTSDTM"})
+"""Times of day, which a laboratory's own list would recognise, whatever the day."""
+
 _LINKS = frozenset({"resource", "version", "url", "provenance"})
 _DAYS = ("month", "target", "low", "high", "tolerance", "day", "elapsed", "gap", "horizon")
 _LIMITS = ("minimum", "maximum", "threshold", "limit", "withinDays", "minimumDays")
-_OTHERS = ("df", "grade", "level", "confidence", "version", "confirmationDays", "AVISITN")
+_OTHERS = ("grade", "level", "confidence", "version", "confirmationDays", "AVISITN")
 _NO_COUNTS = frozenset((*_DAYS, *_LIMITS, *_OTHERS))
 """Whole numbers that count nobody."""
 
@@ -63,17 +67,27 @@ def publish(answer: Answer, release: Release) -> Answer:
     told = {**answer}
     for name in ("figures", "subgroups", "population"):
         if name in told:
+            told[name] = _unlisted(told[name])
+    for name in ("figures", "subgroups", "population"):
+        if name in told:
             told[name] = withhold(_coded(told[name], release, None), release.small)
     for name in ("subjects", "rows"):
         if name in told:
             told[name] = sorted(_coded(told[name], release, None), key=_whose)
+    if "page" in told:
+        told["page"] = {"after": None, "next": None}
     if "inputs" in told:
         told["inputs"] = {"listed": None, "reason": "withheld from the public release"}
     if "notes" in told:
         told["notes"] = [*told["notes"], NOTE.format(release.small - 1)]
-    if isinstance(told.get("population"), dict):
-        told["population"] = {**told["population"], "subjects": None}
     return told
+
+
+def _unlisted(node: Any) -> Any:
+    """Without the lists of who: they could be counted, and who is told in the listings."""
+    if isinstance(node, Mapping):
+        return {key: None if key == "subjects" else _unlisted(value) for key, value in node.items()}
+    return [_unlisted(each) for each in node] if isinstance(node, list) else node
 
 
 def _whose(row: Mapping[str, Any]) -> str:
@@ -89,13 +103,23 @@ def _coded(node: Any, release: Release, subject: str | None) -> Any:
         return {
             key: release.pseudonym_of(value)
             if key in _SUBJECT_KEYS and isinstance(value, str)
+            else _banded(value)
+            if key == "AGE"
             else _coded(value, release, own)
             for key, value in node.items()
-            if not (linked and key in _LINKS)
+            if not (linked and key in _LINKS) and key not in _EXACT
         }
     if isinstance(node, (list, tuple)):
         return [_coded(each, release, subject) for each in node]
     return _shifted(node, release, subject) if isinstance(node, str) else node
+
+
+def _banded(age: Any) -> Any:
+    """Ten years of age, as `30-39`."""
+    if not isinstance(age, (int, float)):
+        return age
+    first = int(age) // 10 * 10
+    return f"{first}-{first + 9}"
 
 
 def _shifted(text: str, release: Release, subject: str | None) -> str:
@@ -117,7 +141,7 @@ def withhold(node: Any, small: int) -> Any:
     counts = {key: value for key, value in node.items() if key not in _NO_COUNTS}
     if not any(_is_small(value, small) for value in counts.values()):
         return {key: withhold(value, small) for key, value in node.items()}
-    whole = _is_small(node.get("n"), small)
+    whole = any(_is_small(node.get(key), small) for key in ("n", "of", "events", "participants"))
     told = {key: _emptied(key, value, small, whole) for key, value in node.items()}
     return told | {"reasons": {"*": WITHHELD.format(small)}}
 

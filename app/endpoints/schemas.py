@@ -311,11 +311,19 @@ class PlateletChange(EndpointAnswer):
     figures: PlateletChangeFigures  # type: ignore[assignment]
 
 
+class ListedPage(Shape):
+    """A listing tells of 1,000 participants at most; `population` is then that of the page."""
+
+    after: Annotated[str | None, Field(description="As asked for.")]
+    next: Annotated[str | None, Field(description="What `after` is to be for the next page.")]
+
+
 class EndpointSubjects(Header):
     """One entry per participant, and one row per resource that a figure may rest on."""
 
     model_config = ConfigDict(extra="allow", strict=True, alias_generator=json_name)
 
+    page: ListedPage
     subjects: list[dict[str, Any]]
     rows: list[dict[str, Any]]
 
@@ -373,6 +381,7 @@ class ChangeRow(Versioned):
 
 
 class PlateletChangeSubjects(Header):
+    page: ListedPage
     unit: str
     subjects: list[ChangeSubject]
     rows: list[ChangeRow]

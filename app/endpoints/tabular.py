@@ -16,6 +16,9 @@ from app.endpoints.answers import Answer
 HEAD = ("endpoint", "definitionVersion", "cutoff", "asOf", "population", "subgroup", "level")
 FIGURE = ("group", "statistic", "value", "reason")
 
+EVERY = "*"
+"""In `reasons`: why every figure of a group that is null is."""
+
 GROUPING = ("visit", "name", "level", "rule", "instrument", "term", "soc", "category", "group")
 """Keys whose text tells which group the figures beside it are of."""
 
@@ -31,7 +34,7 @@ def encode_csv(answer: Answer, view: str) -> bytes:
 
 
 def _listed(answer: Answer) -> list[Mapping[str, Any]]:
-    return list(answer["rows"] or answer["subjects"])
+    return list(answer["rows"] if "rows" in answer else answer["subjects"])
 
 
 def _figures(answer: Answer) -> Iterator[Mapping[str, Any]]:
@@ -70,18 +73,23 @@ def _walk_mapping(
     node: Mapping[str, Any], path: tuple[str, ...], group: tuple[str, ...]
 ) -> Iterator[Mapping[str, Any]]:
     reasons = node.get("reasons") or {}
+    withheld = reasons.get(EVERY) if isinstance(reasons, Mapping) else None
     for name, value in node.items():
         if name in ("reasons", "subjects"):
             continue
         if isinstance(value, (Mapping, list)):
             yield from walk_figures(value, (*path, name), group)
-        elif name in reasons or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        elif _is_figure(name, value, reasons) or (withheld and value is None):
             yield {
                 "group": " / ".join(group) or None,
                 "statistic": ".".join((*path, name)),
                 "value": value,
-                "reason": reasons.get(name) if isinstance(reasons, Mapping) else None,
+                "reason": reasons.get(name, withheld) if isinstance(reasons, Mapping) else None,
             }
+
+
+def _is_figure(name: str, value: Any, reasons: Any) -> bool:
+    return name in reasons or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _name_of(entry: Any) -> str | None:

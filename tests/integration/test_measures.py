@@ -154,6 +154,7 @@ async def test_the_period_cuts_at_both_ends(client):
     [
         (f"{CHANGE}/$evaluate-measure", 400, "periodStart"),
         (f"{CHANGE}/$evaluate-measure?periodStart=2018&periodEnd=2019-01-01", 400, "periodStart"),
+        (f"{CHANGE}/$evaluate-measure?periodStart=2019-02-30&periodEnd=2020-01-01", 400, "exists"),
         (f"{CHANGE}/$evaluate-measure?periodStart=2020-01-01&periodEnd=2019-01-01", 400, "before"),
         (f"{CHANGE}/$evaluate-measure?{PERIOD}&reportType=poem", 400, "reportType"),
         (f"{CHANGE}/$evaluate-measure?{PERIOD}&reportType=subject", 400, "subject"),

@@ -184,7 +184,8 @@ def test_nothing_of_a_period_is_told_that_came_after_the_cutoff():
     assert [each["last"] for each in (*told["treatments"], *told["adverseEvents"])] == [None, None]
     assert told["adverseEvents"][0]["outcome"] is None
     participation = told["participation"]
-    assert [participation[name] for name in ("status", "ended", "reason")] == [None] * 3
+    assert [participation[name] for name in ("ended", "reason")] == [None] * 2
+    assert participation["status"] == "on-study"
 
 
 def test_participation_tells_first_and_last_dose_and_its_end():

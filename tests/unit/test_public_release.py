@@ -3,6 +3,8 @@ the shifted listing gives are the published figures."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from dataclasses import replace
 from datetime import date, timedelta
@@ -145,3 +147,21 @@ def test_clocks_and_definition_are_told_as_they_are(asked):
     for name in ("endpoint", "definition", "cutoff", "asOf", "software"):
         assert told[name] == whole[name]
     assert told["inputs"] == {"listed": None, "reason": "withheld from the public release"}
+
+
+def test_what_is_withheld_is_told_as_withheld_in_csv_too(asked):
+    few = build_request(
+        "subject | collected | value \n SSCI-001 | 2018-12-31 | 20 \n SSCI-001 | 2019-01-31 | 30",
+        "subject | taken | mg \n SSCI-001 | 2019-01-01T08:00 | 2",
+    )
+    request = replace(few.request, release=RELEASE, format="csv")
+    rows = list(csv.DictReader(io.StringIO(compute_answer(request, few.tables).decode())))
+    (size,) = (row for row in rows if row["statistic"] == "baseline.n")
+    assert (size["value"], size["reason"]) == ("", "withheld: fewer than 5 participants or events")
+
+
+def test_times_of_day_are_left_out_and_nobody_is_listed_beside_figures(asked):
+    assert "T09:00" not in json.dumps(published(asked, "subjects"))
+    figures = published(asked)
+    assert figures["population"]["subjects"] is None
+    assert figures["figures"]["visits"][0]["missing"]["subjects"] is None

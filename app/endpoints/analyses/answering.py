@@ -19,7 +19,8 @@ from app.endpoints.cohort.cohort import Cohort
 from app.endpoints.cohort.members import Members
 from app.endpoints.cohort.subgroups import label_members
 from app.endpoints.public import publish
-from app.endpoints.reading.records import Request
+from app.endpoints.reading.records import Request, Subject
+from app.endpoints.reading.statements import LISTED
 from app.endpoints.reading.tables import Tables
 from app.endpoints.tabular import encode_csv
 
@@ -60,7 +61,15 @@ def _figures(cohort: Cohort, analysis: Analysis) -> Answer:
 
 def _rows(cohort: Cohort, analysis: Analysis) -> Answer:
     members = cohort.members()
-    return _head(cohort, members) | analysis.subjects(cohort, members)
+    return _head(cohort, members) | {"page": _page(cohort)} | analysis.subjects(cohort, members)
+
+
+def _page(cohort: Cohort) -> Answer:
+    """Behind which number the listing goes on, if it does; the population is then that of the
+    page."""
+    numbers = [row.subject for row in cohort.tables.rows.all(Subject)]
+    full = len(set(numbers)) >= LISTED
+    return {"after": cohort.request.after, "next": max(numbers) if full else None}
 
 
 def _head(cohort: Cohort, members: Members) -> Answer:

@@ -74,7 +74,7 @@ def find_scores(cohort: Cohort) -> Scores:
 def _why_unusable(cohort: Cohort, row: ActivityScore) -> str | None:
     if row.status not in cohort.protocol.measurements["platelets"].valid_statuses:
         return NO_STATUS
-    if row.value is None:
+    if row.value is None or row.data_absent_reason is not None:
         return NO_VALUE
     return None if row.day else NO_DATE
 

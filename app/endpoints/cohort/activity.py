@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from app.endpoints.cohort.calendar import EPOCH, to_day
+from app.endpoints.cohort.calendar import to_day, to_microseconds
 from app.endpoints.cohort.choosing import NONE
 from app.endpoints.reading.records import ActivityScore, ClinicalTime
 from app.trial import ActivityInstrument
@@ -25,8 +24,6 @@ NO_STATUS = "status is not final"
 NOT_ASSESSED = "not assessed"
 NO_VALUE = "no numeric value"
 NO_DATE = "date not known to the day"
-
-_EPOCH_INSTANT = datetime(EPOCH.year, EPOCH.month, EPOCH.day, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +135,7 @@ def _is_before(cohort: Cohort, place: int, row: ActivityScore, elapsed: int) -> 
     doses = cohort.first_doses
     if row.when is None or not row.when.has_time or not doses.timed[place]:
         return cohort.protocol.baseline.same_day_date_only_is_baseline
-    begin = (row.when.begin - _EPOCH_INSTANT) // timedelta(microseconds=1)
+    begin = to_microseconds(row.when.begin)
     return begin <= int(doses.begin[place])
 
 

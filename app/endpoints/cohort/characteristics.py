@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.endpoints.cohort.calendar import to_microseconds
 from app.endpoints.reading.records import (
     ActivityScore,
     Demographic,
@@ -70,8 +71,18 @@ def explain_unusable_score(cohort: Cohort, row: ActivityScore) -> str | None:
     first = cohort.date_of_first_dose(place) if place is not None else None
     if row.day is None or first is None:
         return "date not known to the day"
+    if place is not None and first == row.day and _is_after_dose(cohort, place, row):
+        return "after the first dose"
     days = cohort.protocol.baseline.window_days
     return None if 0 <= (first - row.day).days <= days else "not in the baseline's window"
+
+
+def _is_after_dose(cohort: Cohort, place: int, row: ActivityScore) -> bool:
+    """Where both times are known, later on the day of the first dose."""
+    doses = cohort.first_doses
+    if row.when is None or not row.when.has_time or not doses.timed[place]:
+        return False
+    return to_microseconds(row.when.begin) > int(doses.begin[place])
 
 
 def find_scores(cohort: Cohort, instrument: str) -> dict[int, ActivityScore]:

@@ -4,15 +4,16 @@ count chosen for each visit."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.endpoints.cohort.activity import Activity, find_activities
-from app.endpoints.cohort.calendar import to_date, to_day
+from app.endpoints.cohort.calendar import to_date, to_day, to_microseconds
 from app.endpoints.cohort.choosing import Index, choose_least, take
+from app.endpoints.cohort.cutting import hide_later
 from app.endpoints.cohort.deviating import Finding, find_deviations
 from app.endpoints.cohort.dosing import Dosing, build_dosing
 from app.endpoints.cohort.eligibility import find_answers
@@ -50,8 +51,6 @@ RESCUE = "rescue"
 NOT_GIVEN = frozenset({"not-done", "entered-in-error", "not-taken", "cancelled"})
 """Statuses of a treatment that was not given."""
 
-_EPOCH_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, eq=False)
 class Cohort:
@@ -60,6 +59,10 @@ class Cohort:
 
     request: Request
     tables: Tables
+
+    def __post_init__(self) -> None:
+        """At the clinical cut nothing later is known, also of what had begun."""
+        object.__setattr__(self, "tables", hide_later(self.tables, self.request))
 
     @property
     def protocol(self) -> Protocol:
@@ -204,7 +207,7 @@ class Cohort:
             assert day is not None
             assert row.when is not None
             days[place], timed[place] = day, row.when.has_time
-            begins[place] = (row.when.begin - _EPOCH_INSTANT) // timedelta(microseconds=1)
+            begins[place] = to_microseconds(row.when.begin)
         day_, begin = days[counts.subject], begins[counts.subject]
         earlier = counts.timed & timed[counts.subject] & (counts.begin < begin)
         later = (counts.day > day_) | ((counts.day == day_) & ~earlier)

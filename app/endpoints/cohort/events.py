@@ -11,11 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from app.endpoints.cohort.calendar import EPOCH, to_date, to_day
+from app.endpoints.cohort.calendar import EPOCH_INSTANT, to_date, to_day, to_microseconds
 from app.endpoints.cohort.deaths import FATAL, NOT_HAPPENED, day_of_cut
 from app.endpoints.reading.columns import NEVER, NO_DAY
 from app.endpoints.reading.records import AdverseEvent, ClinicalTime
@@ -54,7 +54,6 @@ CRITERIA: Mapping[str, str] = MappingProxyType(
 DEATH = CRITERIA["C48275"]
 
 _BEFORE_ALL, _AFTER_ALL = -NO_DAY, NO_DAY
-_EPOCH_INSTANT = datetime(EPOCH.year, EPOCH.month, EPOCH.day, tzinfo=UTC)
 
 Span = tuple[int, int]
 """The first and the last day that are possible, both included."""
@@ -190,7 +189,7 @@ def _first_dose(cohort: Cohort, place: int) -> Span | None:
     begin = int(doses.begin[place])
     if begin == NEVER:
         return _BEFORE_ALL, _AFTER_ALL
-    instant = _EPOCH_INSTANT + timedelta(microseconds=begin)
+    instant = EPOCH_INSTANT + timedelta(microseconds=begin)
     return to_day(instant.astimezone(cohort.request.zone).date()), _AFTER_ALL
 
 
@@ -219,7 +218,7 @@ def _is_earlier_that_day(cohort: Cohort, place: int, row: AdverseEvent, span: Sp
     doses = cohort.first_doses
     if row.when is None or not row.when.has_time or not doses.timed[place]:
         return False
-    begin = (row.when.begin - _EPOCH_INSTANT) // timedelta(microseconds=1)
+    begin = to_microseconds(row.when.begin)
     return span[0] == int(doses.day[place]) and begin < int(doses.begin[place])
 
 

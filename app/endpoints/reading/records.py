@@ -6,7 +6,7 @@ ADaM names: https://www.cdisc.org/standards/foundational/adam
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
@@ -251,6 +251,15 @@ class Rows:
     def __init__(self, tables: Mapping[type[Record], Sequence[Record]]) -> None:
         self._tables = {kind: sorted(rows, key=_time_order) for kind, rows in tables.items()}
         self._by_subject: dict[type[Record], dict[str, list[Record]]] = {}
+
+    def changed(self, changes: Mapping[type[Record], Callable[..., Record]]) -> Rows:
+        """The same rows in the same order, those of some tables changed one by one."""
+        other = Rows({})
+        other._tables = {
+            kind: [changes[kind](row) for row in rows] if kind in changes else rows
+            for kind, rows in self._tables.items()
+        }
+        return other
 
     def has(self, kind: type[Record]) -> bool:
         """Whether this table was read at all."""
