@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from app.endpoints.analyses.deviations_rows import iterate_conduct
 from app.endpoints.answers import Answer, Input, build_source
-from app.endpoints.cohort.calendar import to_date, to_day
+from app.endpoints.cohort.calendar import to_date
 from app.endpoints.cohort.cohort import Cohort
-from app.endpoints.cohort.horizon import last_day_of_cut
 from app.endpoints.cohort.members import POPULATIONS, Members, divide
 from app.endpoints.cohort.visiting import find_visit
 
@@ -33,10 +32,8 @@ def find_ending(cohort: Cohort, row: int) -> tuple[str, str]:
     subject = cohort.subjects.get(cohort.numbers[row])
     if subject is None:
         return NOT_RECORDED, NO_REASON
-    ended = to_day(subject.ended) if subject.ended else None
-    after_the_cut = ended is not None and ended > last_day_of_cut(cohort)
-    ending = BY_STATUS.get(subject.status, OTHER if ended is not None else ONGOING)
-    if after_the_cut or ending == ONGOING:
+    ending = BY_STATUS.get(subject.status, OTHER if subject.ended else ONGOING)
+    if ending == ONGOING:
         return ONGOING, "on study"
     if subject.reason == LOST_REASON:
         ending = LOST

@@ -29,21 +29,13 @@ class Death:
 
 
 def find_deaths(cohort: Cohort) -> dict[int, Death]:
-    """Deaths before the clinical cut by participant (position). A death whose day is not known is
-    none here: nothing could be placed by it."""
+    """Deaths by participant (position). A death whose day is not known is none here: nothing could
+    be placed by it."""
     found = _by_events(cohort)
     for number, subject in cohort.subjects.items():
         if subject.reason == DEATH and subject.ended is not None:
             found[cohort.position[number]] = Death(to_day(subject.ended), subject.source)
-    end = day_of_cut(cohort)
-    return {place: death for place, death in found.items() if death.day < end}
-
-
-def day_of_cut(cohort: Cohort) -> int:
-    """The first day that lies wholly behind the clinical cut."""
-    before = cohort.request.cut.before.astimezone(cohort.request.zone)
-    midnight = (before.hour, before.minute, before.second, before.microsecond) == (0, 0, 0, 0)
-    return to_day(before.date()) + (not midnight)
+    return found
 
 
 def _by_events(cohort: Cohort) -> dict[int, Death]:

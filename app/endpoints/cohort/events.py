@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from app.endpoints.cohort.calendar import EPOCH_INSTANT, to_date, to_day, to_microseconds
-from app.endpoints.cohort.deaths import FATAL, NOT_HAPPENED, day_of_cut
+from app.endpoints.cohort.deaths import FATAL, NOT_HAPPENED
 from app.endpoints.reading.columns import NEVER, NO_DAY
 from app.endpoints.reading.records import AdverseEvent, ClinicalTime
 
@@ -116,15 +116,13 @@ def explain_aside(row: AdverseEvent) -> str | None:
     return NOT_ACTUAL if row.actuality == POTENTIAL else None
 
 
-def _place(cohort: Cohort, recorded: AdverseEvent) -> Event:
-    safety, place = cohort.protocol.safety, cohort.position[recorded.subject]
-    row = _as_of_cut(cohort, recorded)
+def _place(cohort: Cohort, row: AdverseEvent) -> Event:
+    safety, place = cohort.protocol.safety, cohort.position[row.subject]
     span, first = _span(cohort, row), _first_dose(cohort, place)
     emergence = _judge(cohort, place, row, span, first)
     grade = row.grade or SEVERITY_GRADES.get(row.severity or "")
     criteria = _criteria(row)
-    dead = row.outcome == FATAL or grade == DEATH_GRADE or DEATH in criteria
-    fatal = dead and row is recorded
+    fatal = row.outcome == FATAL or grade == DEATH_GRADE or DEATH in criteria
     unassessed = row.causality is None and safety.unassessed_is_related
     return Event(
         record=row,
@@ -143,13 +141,6 @@ def _place(cohort: Cohort, recorded: AdverseEvent) -> Event:
         dose_changed=row.action in safety.dose_change_actions,
         stopped=row.action in safety.stop_actions,
     )
-
-
-def _as_of_cut(cohort: Cohort, row: AdverseEvent) -> AdverseEvent:
-    """Without end and outcome where the event went on at the clinical cut."""
-    if row.resolved is None or to_day(row.resolved) < day_of_cut(cohort):
-        return row
-    return replace(row, resolved=None, outcome=None)
 
 
 def _criteria(row: AdverseEvent) -> tuple[str, ...]:

@@ -51,8 +51,7 @@ def find_end(cohort: Cohort, row: int) -> int | None:
     subject = cohort.subjects.get(cohort.numbers[row])
     if subject is None or subject.ended is None:
         return None
-    ended = to_day(subject.ended)
-    return ended if ended <= last_day_of_cut(cohort) else None
+    return to_day(subject.ended)
 
 
 def last_day_of(cohort: Cohort, row: int) -> int:

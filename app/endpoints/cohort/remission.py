@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.endpoints.cohort.bleeding import BLEEDS, find_bleeding
 from app.endpoints.cohort.calendar import to_day
 from app.endpoints.cohort.choosing import NONE, Index
-from app.endpoints.cohort.deaths import Death, day_of_cut, find_deaths
+from app.endpoints.cohort.deaths import Death, find_deaths
 from app.endpoints.cohort.ordering import order_in_time
 from app.endpoints.cohort.responses import COMPLETE, classify, find_first, keep_lasting
 from app.endpoints.reading.columns import NO_DAY
@@ -194,7 +194,7 @@ def _endings(
 ) -> NDArray[np.int8]:
     ending = np.full(len(cohort), AT_LAST, np.int8)
     ended = last_days_on_study(cohort)
-    ending[(ended != NO_DAY) & (ended < day_of_cut(cohort))] = PARTICIPATION_ENDED
+    ending[ended != NO_DAY] = PARTICIPATION_ENDED
     ending[list(deaths)] = DIED
     ending[last < 0] = NEVER_SEEN
     ending[event] = REMISSION
